@@ -1,0 +1,49 @@
+# Two commands do it all on a fresh machine with Python 3.11+ and make:
+#   make member   sets up and runs one member on 127.0.0.1:2379, data in default.etcd
+#   make test     sets up and passes the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-run
+READY_DEV := $(VENV)/.ready-dev
+JOBS ?= auto
+
+.PHONY: member proxy test lint bench protos clean help
+
+help: ## what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml requirements/locked.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/locked.txt -e .
+	touch $@
+
+$(READY_DEV): pyproject.toml requirements/locked.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/locked.txt -e '.[dev]'
+	touch $@ $(READY)
+
+member: $(READY) ## run one member on 127.0.0.1:2379, data in default.etcd
+	$(BIN)/dualmode member $(ARGS)
+
+proxy: $(READY) ## run a proxy in front of 127.0.0.1:2379
+	$(BIN)/dualmode proxy $(ARGS)
+
+test: $(READY_DEV) ## unit and interop tests
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(READY_DEV) ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios
+	$(BIN)/python -m tests.bench $(ARGS)
+
+protos: $(READY_DEV) ## compile dualmode/api/protos into the descriptor set that the package loads
+	$(BIN)/python -m tests.api.compile_protos
+
+clean: ## remove the environment and caches (never data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Our .proto files and the one module that loads them."""

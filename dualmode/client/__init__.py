@@ -1,0 +1,1 @@
+"""The client that the proxy, the command line, peers and tests use."""

@@ -1,0 +1,1 @@
+"""Options declared once; flags, environment, YAML file and documentation come from that table."""

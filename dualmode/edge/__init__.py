@@ -1,0 +1,1 @@
+"""Listeners, TLS, sniffing, the mux builder and the connection loop, shared by both modes."""

@@ -1,0 +1,83 @@
+"""Decides: every limit of the program, with its unit in the name and the reason for its number.
+
+Nothing else in the tree carries a bare number that bounds memory, time or count.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# --- gRPC requests -------------------------------------------------------------------------------------------
+
+#: etcd's `--max-request-bytes`: one proposal. Entries of this size still replicate within a heartbeat.
+MAX_REQUEST_BYTES: Final = 1536 * KIB
+#: etcd allows this much on top for the gRPC message around a request, so that etcd's own error text is seen.
+GRPC_OVERHEAD_BYTES: Final = 512 * KIB
+#: etcd's `--max-txn-ops`: keeps one apply short.
+MAX_TXN_OPERATIONS: Final = 128
+#: etcd refuses longer leases: 9e9 seconds still fits a Go duration.
+MAX_LEASE_TTL_SECONDS: Final = 9_000_000_000
+#: etcd's back-pressure: further proposals are refused ("too many requests") while apply lags this far behind.
+MAX_UNAPPLIED_ENTRIES: Final = 5000
+
+# --- HTTP/2 (RFC 9113) ---------------------------------------------------------------------------------------
+
+#: The smallest maximum frame size (RFC 9113 section 4.2); more per frame buys nothing on loopback and LAN.
+HTTP2_FRAME_BYTES: Final = 16 * KIB
+#: What we let a peer send per stream before we credit it again: a whole request fits.
+HTTP2_STREAM_WINDOW_BYTES: Final = 4 * MIB
+#: The same for a connection: bounds what one client can make us hold.
+HTTP2_CONNECTION_WINDOW_BYTES: Final = 16 * MIB
+#: Streams open at once on one connection. etcd says 2^32-1; a bound keeps memory in hand and serves 10,000 watches
+#: on one stream as well as on ten thousand.
+HTTP2_CONCURRENT_STREAMS: Final = 16_384
+#: Uncompressed size of one header list (RFC 9113 section 6.5.2), the number Go's server uses being 1 MiB.
+HTTP2_HEADER_LIST_BYTES: Final = 64 * KIB
+#: CONTINUATION frames per header block: more is the 2024 flood (CVE-2024-27316).
+HTTP2_CONTINUATION_FRAMES: Final = 16
+#: HPACK dynamic table we keep for a peer: the protocol's default.
+HTTP2_HEADER_TABLE_BYTES: Final = 4 * KIB
+#: Resets by the peer of streams that we were working on, above those we finished: the 2023 rapid reset
+#: (CVE-2023-44487). A budget refilled by finished streams.
+HTTP2_RESET_BUDGET: Final = 1000
+#: Frames that cost us work and carry nothing (PING, SETTINGS, empty DATA, PRIORITY, WINDOW_UPDATE on closed streams)
+#: between two frames that carry something: the 2019 floods.
+HTTP2_IDLE_FRAMES_BUDGET: Final = 10_000
+#: A peer that does not acknowledge our SETTINGS in this time is not speaking HTTP/2 (RFC 9113 section 6.5.3).
+HTTP2_SETTINGS_TIMEOUT_SECONDS: Final = 10.0
+#: Bytes queued for one connection because the peer does not read: above it we stop reading from that peer.
+CONNECTION_UNSENT_BYTES: Final = 4 * MIB
+#: Remembered header blocks per connection (native engine): one per method and token in practice.
+HTTP2_REMEMBERED_BLOCKS: Final = 256
+
+# --- HTTP/1.1 ------------------------------------------------------------------------------------------------
+
+#: Request line and headers together.
+HTTP1_HEADER_BYTES: Final = 64 * KIB
+#: Pipelined requests waiting behind the one that is being answered.
+HTTP1_PIPELINED_BYTES: Final = 256 * KIB
+
+# --- Listeners -----------------------------------------------------------------------------------------------
+
+#: From accept to the end of the TLS handshake, and from there to the first complete request: slow-loris bound.
+HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
+HEADER_TIMEOUT_SECONDS: Final = 30.0
+#: HTTP/1.1 connections with nothing in flight. gRPC clients keep theirs open for ever, as with etcd.
+HTTP1_IDLE_TIMEOUT_SECONDS: Final = 300.0
+#: Descriptors kept back from client connections for files, peers and the store (etcd keeps 150).
+RESERVED_DESCRIPTORS: Final = 150
+#: Sniffing looks at this many bytes at most before it decides (an HTTP/2 preface has 24).
+SNIFF_BYTES: Final = 24
+#: Between GOAWAY and the end of a connection whose calls do not finish.
+DRAIN_TIMEOUT_SECONDS: Final = 5.0
+#: How often connections look at their timers. Coarse on purpose: no timer per read.
+TICK_SECONDS: Final = 0.5
+
+# --- gRPC keepalive (etcd's flags) ---------------------------------------------------------------------------
+
+GRPC_KEEPALIVE_MIN_TIME_SECONDS: Final = 5.0
+GRPC_KEEPALIVE_INTERVAL_SECONDS: Final = 7200.0
+GRPC_KEEPALIVE_TIMEOUT_SECONDS: Final = 20.0
+#: Pings too many that are forgiven before GOAWAY "too_many_pings" (grpc's rule).
+GRPC_PING_STRIKES: Final = 2

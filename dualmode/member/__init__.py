@@ -1,0 +1,1 @@
+"""The full server: start-up, services, propose, apply, leases, compaction, readiness."""

@@ -1,0 +1,1 @@
+"""etcd's member-to-member protocol."""

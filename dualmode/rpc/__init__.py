@@ -1,0 +1,1 @@
+"""gRPC framing, status, deadlines, the method table and the JSON gateway."""

@@ -1,0 +1,108 @@
+"""Decides: what a service sees of a call, whatever carried it (gRPC, JSON, or this process itself).
+
+A unary handler gets a `UnaryCall` and the serialised request; it answers exactly once, now or later, with `reply` or
+`fail`. A streaming handler is an async function that gets a `ServerStream`; when it returns the stream ends with OK,
+when it raises `RpcError` with that status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from dualmode.errors import RpcError
+from dualmode.http.routing import PeerIdentity
+
+
+class Metadata(Protocol):
+    """Request metadata that servers act on, resolved once per header block."""
+
+    has_leader: bool  #: `hasleader: true`: fail rather than serve without a leader
+    token: str | None  #: `token`, else `authorization` without "Bearer "
+    client_api_version: str  #: `client-api-version`, "unknown" when absent
+    timeout_seconds: float | None  #: `grpc-timeout`
+    is_gateway: bool  #: came through the JSON gateway
+
+    def get(self, name: str) -> str | None: ...
+
+
+class Reply(Protocol):
+    """Takes the outcome of a request, once."""
+
+    def reply(self, message: bytes) -> None: ...
+
+    def fail(self, error: RpcError) -> None: ...
+
+
+class UnaryCall(Reply, Protocol):
+    """A unary call in progress. Answering one whose client has gone is fine and does nothing."""
+
+    metadata: Metadata
+    peer: PeerIdentity
+
+
+class ServerStream(Protocol):
+    """A streaming call in progress. `receive` belongs to one task; the sending calls may come from anywhere on the
+    loop (apply pushes watch events with `send_now`)."""
+
+    metadata: Metadata
+    peer: PeerIdentity
+
+    async def receive(self) -> bytes | None:
+        """The next request message, None once the client has half-closed; raises `RpcError` CANCELLED when the client
+        is gone."""
+
+    def send_now(self, message: bytes) -> None:
+        """Queues a message; never blocks. Whoever sends without awaiting watches `unsent_bytes`."""
+
+    async def send(self, message: bytes) -> None:
+        """Queues a message and waits while more than the high-water mark is unsent."""
+
+    @property
+    def unsent_bytes(self) -> int: ...
+
+    @property
+    def is_open(self) -> bool:
+        """False once the client is gone."""
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Calls back (repeatedly) when unsent bytes fall below the low-water mark."""
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """Calls back once when the client is gone."""
+
+    def end(self, error: RpcError | None = None) -> None:
+        """Ends the call from outside the handler; the handler is cancelled."""
+
+
+UnaryHandler = Callable[[UnaryCall, bytes], None]
+StreamHandler = Callable[[ServerStream], Awaitable[None]]
+
+
+class Kind(Enum):
+    """What may stream: nothing, the answers, the requests, both."""
+
+    UNARY = "unary"
+    SERVER_STREAM = "server_stream"
+    CLIENT_STREAM = "client_stream"
+    BIDI = "bidi_stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: its full name, its message classes, who handles it and where the JSON gateway has it."""
+
+    service: str  #: "etcdserverpb.KV"
+    name: str  #: "Range"
+    kind: Kind
+    request: Any  #: protobuf message class
+    response: Any
+    handler: UnaryHandler | StreamHandler
+    json_paths: tuple[str, ...] = ()  #: "/v3/kv/range"; aliases under /v3alpha and /v3beta are made by the gateway
+
+    @property
+    def path(self) -> bytes:
+        """ ":path" of the gRPC call."""
+        return f"/{self.service}/{self.name}".encode()

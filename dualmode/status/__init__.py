@@ -1,0 +1,1 @@
+"""/health, /livez, /readyz, /version and /metrics."""
