@@ -1,0 +1,1 @@
+"""Real etcd, etcdctl, curl and grpcio against a running server, with etcd beside it as the oracle."""
