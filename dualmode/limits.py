@@ -60,6 +60,20 @@ HTTP1_PIPELINED_BYTES: Final = 256 * KIB
 
 # --- Listeners -----------------------------------------------------------------------------------------------
 
+#: Connections waiting in the kernel for our accept: a cluster's worth of clients that reconnect at once.
+LISTEN_BACKLOG: Final = 1024
+#: One read. Above 128 KiB the allocator maps and clears fresh pages for every call, which costs five times the call.
+RECEIVE_BYTES: Final = 64 * KIB
+#: After the last byte is sent we read on this long for the peer's end, so that a reset does not overtake our answer.
+LINGER_SECONDS: Final = 1.0
+#: Accepting pauses this long when the process or the machine has no descriptor left.
+ACCEPT_PAUSE_SECONDS: Final = 0.1
+#: Connections taken from one listener before others get their turn.
+ACCEPTS_PER_TURN: Final = 64
+#: TCP keepalive probes of idle client connections (etcd's number): finds peers that are gone without a word.
+TCP_KEEPALIVE_SECONDS: Final = 30
+#: Certificate files are looked at this often at most, and only when somebody shakes hands.
+TLS_RELOAD_SECONDS: Final = 1.0
 #: From accept to the end of the TLS handshake, and from there to the first complete request: slow-loris bound.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
 HEADER_TIMEOUT_SECONDS: Final = 30.0
@@ -81,3 +95,17 @@ GRPC_KEEPALIVE_INTERVAL_SECONDS: Final = 7200.0
 GRPC_KEEPALIVE_TIMEOUT_SECONDS: Final = 20.0
 #: Pings too many that are forgiven before GOAWAY "too_many_pings" (grpc's rule).
 GRPC_PING_STRIKES: Final = 2
+
+# --- Member --------------------------------------------------------------------------------------------------
+
+#: A WAL sync usually shorter than this is done on the loop; longer ones go through a thread (member/sync_door.py).
+INLINE_SYNC_SECONDS: Final = 0.001
+#: Proposals taken into one batch: bounds how long one apply pass holds the loop (about 10 ms).
+PROPOSALS_PER_BATCH: Final = 512
+#: The same by size: what one Raft message and one WAL write carry.
+PROPOSED_BYTES_PER_BATCH: Final = 4 * MIB
+#: Proposals waiting for the next batch; above it clients are told "too many requests".
+WAITING_PROPOSALS: Final = 50_000
+#: Free space under which writes are refused, so that what is already in the log can still be flushed: a memtable
+#: (64 MiB) and a WAL segment.
+FREE_SPACE_BYTES: Final = 160 * MIB

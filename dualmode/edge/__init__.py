@@ -1,1 +1,1 @@
-"""Listeners, TLS, sniffing, the mux builder and the connection loop, shared by both modes."""
+"""Listeners, TLS, sniffing, the mux and the connection loop: what both modes serve their clients with."""
