@@ -109,3 +109,61 @@ WAITING_PROPOSALS: Final = 50_000
 #: Free space under which writes are refused, so that what is already in the log can still be flushed: a memtable
 #: (64 MiB) and a WAL segment.
 FREE_SPACE_BYTES: Final = 160 * MIB
+#: What the log adds to the data of an entry at most: frame, record and entry fields, padding.
+WAL_ENTRY_OVERHEAD_BYTES: Final = 64
+#: Rows looked at in one step of a compaction: about 2 ms of the loop.
+COMPACTION_STEP_ROWS: Final = 1000
+#: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
+COMPACTION_PAUSE_SECONDS: Final = 0.002
+
+# --- Storage -------------------------------------------------------------------------------------------------
+
+#: One of RocksDB's memtables; at most three exist while a flush lags. Larger means fewer flushes and more memory.
+STORE_MEMTABLE_BYTES: Final = 24 * MIB
+#: Blocks, filters and indexes of table files kept in memory. The operating system's page cache stands behind it.
+STORE_CACHE_BYTES: Final = 16 * MIB
+#: A point read reads one block; small blocks make it cheap, and the index is a few bytes per block.
+STORE_BLOCK_BYTES: Final = 4 * KIB
+#: Table files held open, far below RESERVED_DESCRIPTORS.
+STORE_OPEN_FILES: Final = 96
+#: A table file in which half of this many neighbouring rows are deletions is compacted at once: scans stay short.
+STORE_DELETION_WINDOW_ROWS: Final = 1024
+#: Newest versions of hot keys kept as Python bytes (keys and values): a put and a get of such a key read no backend.
+STORE_HEAD_CACHE_BYTES: Final = 8 * MIB
+#: etcd's segment size of the write-ahead log: a new file is begun when this is passed.
+WAL_SEGMENT_BYTES: Final = 64_000_000
+#: etcd's `--max-wals`: released segments beyond this many are deleted.
+WAL_SEGMENTS_KEPT: Final = 5
+
+# --- Leases --------------------------------------------------------------------------------------------------
+
+#: An expired lease whose revocation was proposed is proposed again after this time, if it is still there (etcd: 3 s).
+LEASE_REVOKE_RETRY_SECONDS: Final = 3.0
+#: Between two looks at the heap of expiries (etcd: 500 ms).
+LEASE_EXPIRY_INTERVAL_SECONDS: Final = 0.5
+#: Revocations proposed and not yet applied: one pass of the store takes that many within some 5 ms, and the next
+#: round begins when half of them are done.
+LEASE_REVOKES_IN_FLIGHT: Final = 256
+#: Leases put into the heap at a time after an election: about 5 ms.
+LEASE_ENQUEUE_STEP: Final = 5000
+#: Heap entries of leases that are gone, above the number of leases, before the heap is built anew.
+LEASE_DEAD_ENTRIES: Final = 1000
+#: etcd's interval and batch of `--experimental-enable-lease-checkpoint`.
+LEASE_CHECKPOINT_INTERVAL_SECONDS: Final = 300.0
+LEASE_CHECKPOINTS_PER_BATCH: Final = 1000
+
+# --- Watches -------------------------------------------------------------------------------------------------
+
+#: Bytes unsent on one watch stream; above it its watchers get their events from the store when it has drained.
+#: A few round trips' worth of a fast client, and small enough that a thousand stalled clients cost 256 MiB.
+WATCH_STREAM_UNSENT_BYTES: Final = 256 * KIB
+#: A response that gathers events of several revisions grows no further than this; those of one revision stay together.
+WATCH_RESPONSE_BYTES: Final = 512 * KIB
+#: Watchers on one stream (etcd has no bound): each costs about a kilobyte.
+WATCHERS_PER_STREAM: Final = 100_000
+#: What one slice of catching up reads: revisions (rows of other keys count too), changes, bytes. About 1 ms.
+WATCH_SLICE_REVISIONS: Final = 1000
+WATCH_SLICE_CHANGES: Final = 256
+WATCH_SLICE_BYTES: Final = 1 * MIB
+#: Watchers moved from one place to another in one slice: about 2 ms.
+WATCH_SLICE_WATCHERS: Final = 256

@@ -1,0 +1,1 @@
+"""Leases: who holds which, when they expire, and the calls on them."""
