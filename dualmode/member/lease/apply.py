@@ -7,20 +7,19 @@ The applier calls these inside a pass of the store, so that a lease, its keys an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from dualmode import errors
-from dualmode.member.headers import varint
+from dualmode.storage.varints import varint
 from dualmode.member.lease.lessor import Lessor
 
 HeaderField = Callable[[], bytes]
 
 
 class LeaseRows(Protocol):
-    """Rows of leases and of the keys attached to them (`storage.leases`)."""
+    """Rows of leases and of the keys attached to them (`storage.leases.Leases`)."""
 
-    def save(self, lease_id: int, ttl: int, remaining: int) -> None: ...
+    def save(self, lease_id: int, ttl_seconds: int, remaining_seconds: int = 0) -> None: ...
 
     def remove(self, lease_id: int) -> None: ...
 
@@ -31,7 +30,9 @@ class LeaseRows(Protocol):
 class KeyDeletion(Protocol):
     """What revoking needs of the store (`storage.mvcc.Store`)."""
 
-    def transaction(self) -> AbstractContextManager[Any]: ...
+    def begin_transaction(self) -> None: ...
+
+    def commit_transaction(self) -> None: ...
 
     def delete_range(self, key: bytes, range_end: bytes) -> list[bytes]: ...
 
@@ -42,7 +43,7 @@ def apply_grant(lessor: Lessor, rows: LeaseRows, request: Any, now: float, heade
     Raises LEASE_NOT_FOUND (id 0), LEASE_TTL_TOO_LARGE, LEASE_EXISTS.
     """
     lease = lessor.grant(request.ID, request.TTL, now)
-    rows.save(lease.lease_id, lease.ttl_seconds, 0)
+    rows.save(lease.lease_id, lease.ttl_seconds)
     return header_field() + b"\x10" + varint(lease.lease_id) + b"\x18" + varint(lease.ttl_seconds)
 
 
@@ -56,9 +57,10 @@ def apply_revoke(store: KeyDeletion, lessor: Lessor, rows: LeaseRows, request: A
         raise errors.LEASE_NOT_FOUND
     # Deleting a key detaches it, so the rows are read to the end before the first deletion.
     keys = list(rows.keys_of(lease_id))
-    with store.transaction():
-        for key in keys:
-            store.delete_range(key, b"")
+    store.begin_transaction()
+    for key in keys:
+        store.delete_range(key, b"")
+    store.commit_transaction()
     rows.remove(lease_id)
     lessor.revoke(lease_id)
     return header_field()

@@ -1,0 +1,1 @@
+"""Watches: who hears of which change, at once or by catching up."""

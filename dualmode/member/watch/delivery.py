@@ -1,0 +1,98 @@
+"""Decides: which responses go to which watchers when something has changed.
+
+Driven by the hub for synced watchers and by each line of catching up for the others; the same rules hold for both.
+Nothing here waits: a message goes into its stream's queue, and a watcher whose stream is full is handed back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from dualmode.member.watch.encoding import Batch, Commit, Event, batches, fragments
+from dualmode.member.watch.index import Group, WatchIndex
+from dualmode.member.watch.watcher import Watcher
+
+#: A batch behind the header it is sent with (field 1 of the response).
+_Response = tuple[bytes, Batch]
+
+
+class Delivery:
+    """Sends events to watchers.
+
+    `header_field(revision)` gives field 1 of a response; `park(watcher, revision)` takes a watcher whose stream is full
+    and which has missed everything from a revision on; `fragment_bytes` is the size from which a response is cut for
+    those who asked for it.
+    """
+
+    __slots__ = ("_fragment_bytes", "_header_field", "_park", "events")
+
+    def __init__(
+        self, header_field: Callable[[int], bytes], park: Callable[[Watcher, int], None], fragment_bytes: int
+    ) -> None:
+        self._header_field = header_field
+        self._park = park
+        self._fragment_bytes = fragment_bytes
+        #: Events sent so far, for the metrics.
+        self.events = 0
+
+    def deliver(self, index: WatchIndex, commits: Iterable[Commit], covered_revision: int) -> None:
+        """Sends what these commits have for the watchers of an index.
+
+        After it each of them has all events up to `covered_revision`, unless it was parked; so that is the revision in
+        the header of its last response, which clients take for the progress made.
+        """
+        touched: list[Group] = []
+        matching = index.matching
+        for commit in commits:
+            for change in commit.changes:
+                groups = matching(change.key)
+                if groups:
+                    event = Event(commit.revision, change)
+                    for group in groups:
+                        if not group.events:
+                            touched.append(group)
+                        group.events.append(event)
+        for group in touched:
+            events, group.events = group.events, []
+            self._deliver_to_group(group, events, covered_revision)
+
+    def _deliver_to_group(self, group: Group, events: list[Event], covered_revision: int) -> None:
+        first_revision = events[0].revision
+        prepared: dict[int, list[_Response]] = {}
+        # A copy: parking takes watchers out, and so may a stream that ends while it is written to.
+        for watcher in tuple(group.watchers):
+            if watcher.from_revision > first_revision:
+                own = [event for event in events if event.revision >= watcher.from_revision]
+                responses = self._prepare(own, watcher.wants, covered_revision)
+            elif watcher.wants in prepared:
+                responses = prepared[watcher.wants]
+            else:
+                responses = prepared[watcher.wants] = self._prepare(events, watcher.wants, covered_revision)
+            for header, batch in responses:
+                stream = watcher.stream
+                if stream.room < 0 and stream.is_full():
+                    self._park(watcher, batch.first_revision)
+                    break
+                if watcher.wants_fragments:
+                    self._send_fragments(watcher, header, batch)
+                else:
+                    message = header + watcher.id_field + batch.body
+                    stream.room -= len(message)
+                    stream.send(message)
+                watcher.is_quiet = False
+                self.events += len(batch.events)
+
+    def _prepare(self, events: list[Event], wants: int, covered_revision: int) -> list[_Response]:
+        found = batches(events, wants)
+        if not found:
+            return []
+        header_field = self._header_field
+        responses = [(header_field(batch.last_revision), batch) for batch in found[:-1]]
+        responses.append((header_field(covered_revision), found[-1]))
+        return responses
+
+    def _send_fragments(self, watcher: Watcher, header: bytes, batch: Batch) -> None:
+        stream = watcher.stream
+        for message in fragments(header + watcher.id_field, batch.events, self._fragment_bytes):
+            stream.room -= len(message)
+            stream.send(message)
