@@ -50,6 +50,32 @@ HTTP2_SETTINGS_TIMEOUT_SECONDS: Final = 10.0
 CONNECTION_UNSENT_BYTES: Final = 4 * MIB
 #: Remembered header blocks per connection (native engine): one per method and token in practice.
 HTTP2_REMEMBERED_BLOCKS: Final = 256
+#: A block worth remembering is no longer than this; with the count above it bounds the memory per connection.
+HTTP2_REMEMBERED_BLOCK_BYTES: Final = 1 * KIB
+#: The same for what a short block unfolds to.
+HTTP2_REMEMBERED_FIELDS: Final = 64
+#: Request bodies being gathered on one connection, all streams together. Above it the stream that asks for more is
+#: refused: flow control alone cannot bound this without letting half-sent bodies block each other for ever.
+HTTP2_GATHERED_BYTES: Final = 64 * MIB
+#: What is queued for a stream because of flow control falls below this: time to produce more.
+HTTP2_LOW_WATER_BYTES: Final = 64 * KIB
+#: Streams that one side reset: frames for them may still be on their way, and are judged by who reset. The oldest
+#: are forgotten first.
+HTTP2_REMEMBERED_RESETS: Final = 4096
+#: Ranges of stream numbers that the peer left out (RFC 9113 section 5.1.1), remembered to name the fault rightly.
+HTTP2_SKIPPED_RANGES: Final = 16
+#: Resets that come back by themselves (nghttp2's number): a client that only cancels watches lives for ever.
+HTTP2_RESETS_PER_SECOND: Final = 33
+#: Idle frames that come back by themselves: a connection that only hears keepalive pings lives for ever too.
+HTTP2_IDLE_FRAMES_PER_SECOND: Final = 100
+#: Streams a client opens before it has heard the server's limit (RFC 9113 section 6.5.2 says not to set it lower).
+HTTP2_STREAMS_BEFORE_SETTINGS: Final = 100
+#: Between "open no more streams" and the last word on which ones we take: one round trip, a slow one.
+HTTP2_GOAWAY_GRACE_SECONDS: Final = 1.0
+#: Text sent to the peer in GOAWAY: enough to name the fault.
+HTTP2_DEBUG_BYTES: Final = 256
+#: A frame or header block that has begun must be complete within this time: the slow trickle.
+HTTP2_FRAME_TIMEOUT_SECONDS: Final = 30.0
 
 # --- HTTP/1.1 ------------------------------------------------------------------------------------------------
 
@@ -95,6 +121,8 @@ GRPC_KEEPALIVE_INTERVAL_SECONDS: Final = 7200.0
 GRPC_KEEPALIVE_TIMEOUT_SECONDS: Final = 20.0
 #: Pings too many that are forgiven before GOAWAY "too_many_pings" (grpc's rule).
 GRPC_PING_STRIKES: Final = 2
+#: grpc's idea of how often a client without open streams may ping, when it may not ping at all.
+GRPC_KEEPALIVE_IDLE_SECONDS: Final = 7200.0
 
 # --- Member --------------------------------------------------------------------------------------------------
 

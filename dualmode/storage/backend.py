@@ -1,0 +1,301 @@
+"""Does: rows of bytes in one ordered key space, on disk: the only module that knows RocksDB (through `rocksdict`).
+
+What the rest of storage relies on:
+
+- `write` takes a whole batch or nothing, and batches survive in order: after a crash the store holds a prefix of them.
+  RocksDB's own log is off: what a crash takes from its memory is replayed from the write-ahead log, which is synced.
+- Scans see the store as it was when they began.
+- RocksDB flushes and compacts in threads of its own, outside the interpreter's lock.
+
+Two traps of the binding, found by test, decide how rows are read here. Its Python iterators (`items`, `keys`, `values`)
+end quietly at a damaged block, which would make a damaged store answer with fewer keys; its cursor has a status to ask.
+And its lower bound of iteration sets the upper bound instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DataBlockIndexType,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
+
+from dualmode import limits
+from dualmode.errors import StorageError
+
+Batch = WriteBatch
+
+
+def new_batch() -> Batch:
+    """An empty batch: `put(key, value)`, `delete(key)`, `delete_range(low, high)`; `Backend.write` consumes it."""
+    return WriteBatch(raw_mode=True)
+
+
+class Reader:
+    """Point reads and bounded scans, on the store as it is (`Backend`) or as it was (`View`)."""
+
+    def __init__(self, source: Any, directory: Path) -> None:
+        self._source = source  # Rdict or Snapshot: both make cursors
+        self.directory = directory
+
+    def get(self, key: bytes) -> bytes | None:
+        raise NotImplementedError
+
+    def scan(self, low: bytes, high: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with low <= key < high, in order (or backwards), read as they are asked for.
+
+        Raises `StorageError` when the disk does not give what was written, as all reads here do.
+        """
+        if reverse:
+            yield from self._scan_backwards(low, high)
+            return
+        cursor = self._cursor(low, high)
+        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
+        while valid():
+            yield key(), value()
+            advance()
+        self._check(cursor)
+
+    def _scan_backwards(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._source.iter()
+        cursor.seek_for_prev(high)
+        if cursor.valid() and cursor.key() == high:
+            cursor.prev()
+        while cursor.valid():
+            key = cursor.key()
+            if key < low:
+                return
+            yield key, cursor.value()
+            cursor.prev()
+        self._check(cursor)
+
+    def rows(self, low: bytes, high: bytes, limit: int = 0) -> list[tuple[bytes, bytes]]:
+        """The first `limit` rows (0: all) with low <= key < high."""
+        cursor = self._cursor(low, high)
+        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
+        found: list[tuple[bytes, bytes]] = []
+        while valid():
+            found.append((key(), value()))
+            if len(found) == limit:
+                return found
+            advance()
+        self._check(cursor)
+        return found
+
+    def values(self, low: bytes, high: bytes, limit: int = 0) -> list[bytes]:
+        """The values of the first `limit` rows (0: all) with low <= key < high: the hot path of a Range."""
+        cursor = self._cursor(low, high)
+        valid, value, advance = cursor.valid, cursor.value, cursor.next
+        found: list[bytes] = []
+        append = found.append
+        while valid():
+            append(value())
+            if len(found) == limit:
+                return found
+            advance()
+        self._check(cursor)
+        return found
+
+    def keys(self, low: bytes, high: bytes) -> Iterator[bytes]:
+        """The keys with low <= key < high; values are not copied."""
+        cursor = self._cursor(low, high)
+        valid, key, advance = cursor.valid, cursor.key, cursor.next
+        while valid():
+            yield key()
+            advance()
+        self._check(cursor)
+
+    def count(self, low: bytes, high: bytes) -> int:
+        """How many rows have low <= key < high."""
+        cursor = self._cursor(low, high)
+        valid, advance = cursor.valid, cursor.next
+        number = 0
+        while valid():
+            number += 1
+            advance()
+        self._check(cursor)
+        return number
+
+    def _cursor(self, low: bytes, high: bytes) -> Any:
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(high)
+        try:
+            cursor = self._source.iter(bounds)
+            cursor.seek(low)
+        except Exception as error:
+            self._fail("read", error)
+        return cursor
+
+    def _check(self, cursor: Any) -> None:
+        try:
+            cursor.status()
+        except Exception as error:
+            self._fail("read", error)
+
+    def _fail(self, doing: str, error: Exception) -> NoReturn:
+        raise StorageError(f"cannot {doing} the store in {self.directory}: {error}{_advice(str(error))}") from error
+
+
+class Backend(Reader):
+    """One open store. It belongs to one thread, except that `flush`, `compact` and `View` reads may run beside it."""
+
+    def __init__(self, database: Any, directory: Path) -> None:
+        super().__init__(database, directory)
+        self._database = database
+        self._database_get = database.get
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], read_only: bool = False) -> Backend:
+        """Opens the store in `directory`, which is made if it is missing (its parent is not).
+
+        Raises `StorageError`, saying what to do, when another process holds it, when it cannot be written, or when
+        files are damaged or missing.
+        """
+        path = Path(directory)
+        if read_only and not (path / "CURRENT").exists():
+            raise StorageError(f"there is no store in {path}")
+        try:
+            if not read_only:
+                path.mkdir(mode=0o700, exist_ok=True)
+            access = AccessType.read_only(False) if read_only else AccessType.read_write()
+            database = Rdict(str(path), _options(read_only), access_type=access)
+        except Exception as error:
+            raise StorageError(f"cannot open the store in {path}: {error}{_advice(str(error))}") from error
+        write_options = WriteOptions()
+        write_options.disable_wal = True
+        database.set_write_options(write_options)
+        return cls(database, path)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of one row, None when there is none."""
+        try:
+            return self._database_get(key)  # type: ignore[no-any-return]
+        except Exception as error:
+            self._fail("read", error)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of several rows: a third of the price of as many single reads."""
+        try:
+            return self._database_get(keys)  # type: ignore[no-any-return]
+        except Exception as error:
+            self._fail("read", error)
+
+    def write(self, batch: Batch) -> None:
+        """Applies the whole batch, atomically. After a `StorageError` the state in memory is not to be trusted: stop."""
+        try:
+            self._database.write(batch)
+        except Exception as error:
+            self._fail("write to", error)
+
+    def view(self) -> View:
+        """A consistent snapshot of the store as it is now; close it soon, it keeps old versions alive."""
+        return View(self._database.snapshot(), self.directory)
+
+    def flush(self) -> None:
+        """Blocks until everything written so far is on the disk and synced. Gives up the interpreter's lock."""
+        try:
+            self._database.flush(True)
+        except Exception as error:
+            self._fail("flush", error)
+
+    def compact(self, low: bytes, high: bytes) -> None:
+        """Blocks until RocksDB has dropped what was deleted between the two keys. Gives up the interpreter's lock."""
+        options = CompactOptions()
+        options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+        options.set_exclusive_manual_compaction(False)
+        try:
+            self._database.compact_range(low, high, options)
+        except Exception as error:
+            self._fail("compact", error)
+
+    def size_bytes(self) -> int:
+        """What RocksDB holds in files and memory, as it estimates it."""
+        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(self._database.property_int_value(name) or 0 for name in names)
+
+    def close(self) -> None:
+        """Flushes and lets go of the directory."""
+        try:
+            self._database.close()
+        except Exception as error:
+            self._fail("close", error)
+
+
+class View(Reader):
+    """The store as it was when `Backend.view` was called; it may be read in another thread."""
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            return self._source[key]  # type: ignore[no-any-return]
+        except KeyError:
+            return None
+        except Exception as error:
+            self._fail("read", error)
+
+    def close(self) -> None:
+        """Lets go of the old versions."""
+        self._source = None
+
+
+def _options(read_only: bool) -> Options:
+    """Tuned for small memory first, then for point reads and short scans; figures in docs/decisions/storage.md."""
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(Cache(limits.STORE_CACHE_BYTES))
+    blocks.set_block_size(limits.STORE_BLOCK_BYTES)
+    blocks.set_bloom_filter(_BLOOM_BITS, False)
+    blocks.set_format_version(5)
+    blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
+    blocks.set_cache_index_and_filter_blocks(True)
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(not read_only)
+    options.set_block_based_table_factory(blocks)
+    options.set_write_buffer_size(limits.STORE_MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(3)
+    options.set_memtable_prefix_bloom_ratio(_MEMTABLE_BLOOM_RATIO)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_atomic_flush(True)
+    options.set_max_background_jobs(2)
+    options.set_bytes_per_sync(1 << 20)
+    options.set_compression_per_level([DBCompressionType.none()] * 2 + [DBCompressionType.lz4()] * 5)
+    options.set_max_open_files(limits.STORE_OPEN_FILES)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(1 << 20)
+    options.set_stats_dump_period_sec(0)
+    options.set_level_compaction_dynamic_level_bytes(True)
+    # Lease churn and queues leave runs of deletions that scans must step over: such files are compacted early.
+    options.add_compact_on_deletion_collector_factory(
+        limits.STORE_DELETION_WINDOW_ROWS, limits.STORE_DELETION_WINDOW_ROWS // 2, 0.0
+    )
+    return options
+
+
+_BLOOM_BITS: Final = 10.0  # one false positive in a hundred lookups of a missing key
+_MEMTABLE_BLOOM_RATIO: Final = 0.02
+
+
+def _advice(text: str) -> str:
+    """What the operator can do about an error of RocksDB, from its text."""
+    if "lock" in text and ("No locks available" in text or "Resource temporarily unavailable" in text):
+        return "; another process is using this data directory: stop it, or give this one a data directory of its own"
+    if "No space left" in text:
+        return "; make room on this file system and start again, nothing that was acknowledged is lost"
+    if "Permission denied" in text or "Read-only file system" in text:
+        return "; the data directory must be writable by the user this program runs as"
+    if "Corruption" in text or "No such file" in text or "checksum" in text:
+        return "; do not delete files by hand: restore from a snapshot, or remove this member and add it again"
+    return ""

@@ -1,0 +1,458 @@
+"""Does: the write-ahead log's files: segments that are locked, preallocated, appended to, synced, cut and released.
+
+The order that makes it durable: `append` writes, `sync` makes it last, and only then may anything that was appended be
+acknowledged to a client or a peer. `append`, `cut_if_full` and `save_snapshot` belong to one thread at a time; `sync` may
+run in another one beside `append`.
+
+A sync that failed once is never tried again: the kernel may have dropped the pages and call the next sync a success
+(the PostgreSQL "fsyncgate" of 2018). From then on every call raises, and the process has to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from dualmode import limits
+from dualmode.errors import StorageError
+from dualmode.storage.wal.damage import is_torn
+from dualmode.storage.wal.records import (
+    SNAPSHOT,
+    STATE,
+    Encoder,
+    EntryLike,
+    HardState,
+    LogEntry,
+    encode_hard_state,
+    encode_snapshot,
+    parse_segment_name,
+    segment_name,
+)
+from dualmode.storage.wal.replay import Replay
+from dualmode.storage.wal.scan import Damage
+
+#: A full disk is the operator's to mend while we run; everything else that a write says is final.
+_OUT_OF_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a log held when it was opened."""
+
+    metadata: bytes
+    hard_state: HardState | None  #: term, vote, commit
+    entries: list[LogEntry] = field(default_factory=list)  #: behind the snapshot, consecutive
+    repaired: str | None = None  #: what was cut off because a crash tore it, for the log
+
+
+@dataclass(slots=True)
+class _Segment:
+    sequence: int
+    index: int
+    path: Path
+    descriptor: int
+
+
+class WriteAheadLog:
+    """One open log. Made by `create` or `open`."""
+
+    def __init__(
+        self, directory: Path, metadata: bytes, segments: list[_Segment], encoder: Encoder, segment_bytes: int
+    ) -> None:
+        self.directory = directory
+        self.metadata = metadata
+        self.last_index = 0  #: of the last entry appended
+        self._segments = segments
+        self._descriptor = segments[-1].descriptor
+        self._encoder = encoder
+        self._segment_bytes = segment_bytes
+        self._offset = 0
+        self._state: HardState | None = None
+        self._failure: str | None = None
+
+    # --- Opening ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, directory: str | os.PathLike[str], metadata: bytes, segment_bytes: int = limits.WAL_SEGMENT_BYTES
+    ) -> WriteAheadLog:
+        """A new log with its first segment, made under another name first, so that a half-made one is never opened.
+
+        Raises `StorageError` when there is one already, or the disk does not take it.
+        """
+        path = Path(directory)
+        if list_segments(path):
+            raise StorageError(f"there is a write-ahead log in {path} already")
+        making = path.with_name(path.name + ".tmp")
+        try:
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(mode=0o700, parents=True)
+            first = making / segment_name(0, 0)
+            descriptor = _new_segment(first, segment_bytes)
+            encoder = Encoder()
+            head = encoder.segment_head(metadata, None) + encoder.record(SNAPSHOT, encode_snapshot(0, 0, None))
+            _write_all(descriptor, head, 0)
+            os.fsync(descriptor)
+            _sync_directory(making)
+            if path.exists():
+                path.rmdir()  # an empty one, made by whoever prepared the data directory
+            making.rename(path)
+            _sync_directory(path.parent)
+        except OSError as error:
+            raise StorageError(f"cannot make a write-ahead log in {path}: {error}") from error
+        log = cls(path, metadata, [_Segment(0, 0, path / first.name, descriptor)], encoder, segment_bytes)
+        log._offset = len(head)
+        return log
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        snapshot_index: int = 0,
+        snapshot_term: int = 0,
+        segment_bytes: int = limits.WAL_SEGMENT_BYTES,
+    ) -> tuple[WriteAheadLog, Recovered]:
+        """Opens the log for appending and gives what it holds behind the snapshot.
+
+        A torn tail is copied to `<segment>.broken` and cut off. Raises `StorageError`, naming file and offset, when
+        anything else is not as it was written, when segments are missing, when the snapshot is not in the log, or when
+        another process holds it.
+        """
+        path = Path(directory)
+        names = _segments_from(path, snapshot_index)
+        segments: list[_Segment] = []
+        try:
+            for sequence, index, name in names:
+                segments.append(_Segment(sequence, index, name, _open_locked(name)))
+            replay, repaired = _replay(segments, Replay(snapshot_index, snapshot_term))
+            metadata = replay.metadata
+            if metadata is None:
+                raise StorageError(f"{segments[0].path}: no metadata record")
+            if (snapshot_index, snapshot_term) not in replay.snapshots:
+                raise StorageError(f"{path}: no record of a snapshot at index {snapshot_index}, term {snapshot_term}")
+            log = cls(path, metadata, segments, Encoder(replay.crc or 0), segment_bytes)
+            log._state = replay.hard_state
+            log.last_index = replay.last_index
+            log._offset = replay.end
+            log._prepare_tail(replay)
+        except BaseException:
+            for segment in segments:
+                os.close(segment.descriptor)
+            raise
+        return log, Recovered(metadata, replay.hard_state, replay.entries, repaired)
+
+    def _prepare_tail(self, replay: Replay) -> None:
+        """Behind the last good record there must be zeros, and room."""
+        try:
+            if not replay.head_complete:  # a crash tore the head of the new segment: begin it again
+                os.ftruncate(self._descriptor, 0)
+                self._encoder.crc = replay.crc or 0
+                head = self._encoder.segment_head(self.metadata, self._state)
+                _write_all(self._descriptor, head, 0)
+                self._offset = len(head)
+            os.ftruncate(self._descriptor, self._offset)
+            _preallocate(self._descriptor, self._segment_bytes)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise StorageError(f"cannot write to {self._segments[-1].path}: {error}") from error
+
+    # --- Writing ---------------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[EntryLike], hard_state: HardState | None = None) -> bool:
+        """Writes entries, then the hard state, without syncing. Returns whether `sync` is needed before going on.
+
+        A hard state of which only the commit index moved needs none. Raises `StorageError`; when the disk is full the
+        log is as it was before the call and the caller may try again later.
+        """
+        if self._failure:
+            raise StorageError(self._failure)
+        crc_before = self._encoder.crc
+        pieces = self._encoder.entries(entries)
+        must_sync = bool(entries)
+        state = self._state
+        if hard_state is not None and hard_state != state and hard_state != (0, 0, 0):
+            pieces.append(self._encoder.record(STATE, encode_hard_state(hard_state)))
+            must_sync = must_sync or state is None or state[:2] != hard_state[:2]
+            state = hard_state
+        if not pieces:
+            return False
+        self._write(b"".join(pieces), crc_before)
+        self._state = state
+        if entries:
+            self.last_index = entries[-1].index
+        return must_sync
+
+    def save_snapshot(self, index: int, term: int, conf_state: bytes | None = None) -> None:
+        """Records that a snapshot was saved, and syncs. Raises as `append` and `sync` do."""
+        if self._failure:
+            raise StorageError(self._failure)
+        crc_before = self._encoder.crc
+        self._write(self._encoder.record(SNAPSHOT, encode_snapshot(index, term, conf_state)), crc_before)
+        self.last_index = max(self.last_index, index)
+        self.sync()
+
+    def sync(self) -> None:
+        """Blocks until what was appended is on the disk. After one `StorageError` from here the log is of no more use."""
+        if self._failure:
+            raise StorageError(self._failure)
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self._fail("sync", error)
+
+    def cut_if_full(self) -> bool:
+        """Begins a new segment when the last one has its size; returns whether it did. Blocks, and syncs both.
+
+        Raises `StorageError`; when the disk is full the old segment goes on being used and this may be called again.
+        """
+        if self._offset < self._segment_bytes:
+            return False
+        if self._failure:
+            raise StorageError(self._failure)
+        last = self._segments[-1]
+        crc_before = self._encoder.crc
+        making = self.directory / "0.tmp"
+        descriptor = -1
+        try:
+            descriptor = _new_segment(making, self._segment_bytes)
+            head = self._encoder.segment_head(self.metadata, self._state)
+            _write_all(descriptor, head, 0)
+            os.fsync(descriptor)
+            os.ftruncate(last.descriptor, self._offset)
+        except OSError as error:
+            self._encoder.crc = crc_before
+            if descriptor >= 0:
+                os.close(descriptor)
+            with contextlib.suppress(OSError):
+                making.unlink()
+            if error.errno in _OUT_OF_SPACE:
+                raise StorageError(f"no room for a new segment in {self.directory}") from error
+            self._fail("cut", error)
+        path = self.directory / segment_name(last.sequence + 1, self.last_index + 1)
+        try:
+            os.fsync(last.descriptor)
+            making.rename(path)
+            _sync_directory(self.directory)
+        except OSError as error:
+            self._fail("cut", error)
+        self._segments.append(_Segment(last.sequence + 1, self.last_index + 1, path, descriptor))
+        self._descriptor = descriptor
+        self._offset = len(head)
+        return True
+
+    def release(self, index: int, keep: int = limits.WAL_SEGMENTS_KEPT) -> list[str]:
+        """Deletes segments that a start from the snapshot at `index` does not read, but keeps the newest `keep` ones.
+
+        Returns the names of what it deleted. Call it once the backend has flushed everything up to `index`.
+        """
+        needed = 0
+        for number, segment in enumerate(self._segments):
+            if segment.index <= index:
+                needed = number
+        deleted = []
+        for _ in range(min(needed, len(self._segments) - keep)):
+            segment = self._segments.pop(0)
+            os.close(segment.descriptor)
+            segment.path.unlink(missing_ok=True)
+            deleted.append(segment.path.name)
+        return deleted
+
+    def close(self) -> None:
+        """Syncs and lets go of the files. A log that failed is let go of without a sync."""
+        try:
+            if not self._failure and self._segments:
+                self.sync()
+        finally:
+            for segment in self._segments:
+                os.close(segment.descriptor)
+            self._segments = []
+            self._failure = self._failure or "the write-ahead log is closed"
+
+    def _write(self, data: bytes, crc_before: int) -> None:
+        try:
+            _write_all(self._descriptor, data, self._offset)
+        except OSError as error:
+            self._encoder.crc = crc_before
+            if error.errno not in _OUT_OF_SPACE:
+                self._fail("write", error)
+            try:  # take away what was written of it, so that the file ends with a whole record again
+                os.ftruncate(self._descriptor, self._offset)
+            except OSError as second:
+                self._fail("write", second)
+            raise StorageError(f"no room on the disk to append to {self._segments[-1].path}") from error
+        self._offset += len(data)
+
+    def _fail(self, doing: str, error: OSError) -> NoReturn:
+        path = self._segments[-1].path
+        self._failure = f"cannot {doing} the write-ahead log {path}: {error}; what is on the disk is unknown: stop"
+        raise StorageError(self._failure) from error
+
+
+def list_segments(directory: Path) -> list[tuple[int, int, Path]]:
+    """(sequence, first index, path) of the segments in a directory, in order."""
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"cannot read {directory}: {error}") from error
+    parsed = ((parse_segment_name(name), name) for name in names)
+    return [(*numbers, directory / name) for numbers, name in parsed if numbers is not None]
+
+
+def read_snapshots(directory: str | os.PathLike[str]) -> list[tuple[int, int]]:
+    """(index, term) of the snapshot records that are committed, oldest first: snapshot files of others are not to be used.
+
+    Reads the whole log without changing it. Raises `StorageError` as `open` does.
+    """
+    segments: list[_Segment] = []
+    try:
+        for sequence, index, path in _consecutive(list_segments(Path(directory))):
+            try:
+                segments.append(_Segment(sequence, index, path, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+            except OSError as error:
+                raise StorageError(f"cannot read {path}: {error}") from error
+        replay, _ = _replay(segments, Replay(-1, 0, keep_entries=False), repair=False)
+    finally:
+        for segment in segments:
+            os.close(segment.descriptor)
+    committed = replay.hard_state[2] if replay.hard_state else 0
+    return [snapshot for snapshot in replay.snapshots if snapshot[0] <= committed]
+
+
+def _segments_from(directory: Path, snapshot_index: int) -> list[tuple[int, int, Path]]:
+    """The segments to read for a snapshot: from the last one that begins at or before it."""
+    found = list_segments(directory)
+    if not found:
+        raise StorageError(f"there is no write-ahead log in {directory}")
+    start = None
+    for number, (_, index, _) in enumerate(found):
+        if index <= snapshot_index:
+            start = number
+    if start is None:
+        raise StorageError(f"{directory}: all segments begin behind the snapshot at index {snapshot_index}")
+    return _consecutive(found[start:])
+
+
+def _consecutive(found: list[tuple[int, int, Path]]) -> list[tuple[int, int, Path]]:
+    for (sequence, _, _), (following, _, path) in zip(found, found[1:], strict=False):
+        if following != sequence + 1:
+            raise StorageError(f"the write-ahead log segment before {path} is missing")
+    return found
+
+
+def _replay(segments: list[_Segment], replay: Replay, repair: bool = True) -> tuple[Replay, str | None]:
+    """Reads the segments into `replay`; repairs a torn tail and says so."""
+    for segment in segments:
+        content = _read_all(segment)
+        crc_before = replay.crc
+        try:
+            replay.take(content)
+        except Damage as damage:
+            last = segment is segments[-1]
+            running = replay.crc if replay.crc is not None else crc_before
+            if last and is_torn(content, damage, running or 0):
+                if not repair:
+                    return replay, None
+                return replay, _repair(segment, damage)
+            raise StorageError(
+                f"{segment.path}: {damage.reason} at offset {damage.offset}; restore this member from a snapshot, "
+                "or remove it and add it again"
+            ) from None
+    return replay, None
+
+
+def _repair(segment: _Segment, damage: Damage) -> str:
+    broken = segment.path.with_name(segment.path.name + ".broken")
+    try:
+        shutil.copyfile(segment.path, broken)
+        os.ftruncate(segment.descriptor, damage.offset)
+        os.fsync(segment.descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot repair {segment.path}: {error}") from error
+    return f"{segment.path} was torn at offset {damage.offset} ({damage.reason}); the original is kept as {broken.name}"
+
+
+def _read_all(segment: _Segment) -> bytes:
+    try:
+        size = os.fstat(segment.descriptor).st_size
+        content = bytearray()
+        while len(content) < size:
+            piece = os.pread(segment.descriptor, size - len(content), len(content))
+            if not piece:
+                break
+            content += piece
+    except OSError as error:
+        raise StorageError(f"cannot read {segment.path}: {error}") from error
+    return bytes(content)
+
+
+def _new_segment(path: Path, size: int) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, path)
+        _preallocate(descriptor, size)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_locked(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error}") from error
+    try:
+        _lock(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """The lock etcd takes too (of the open file, not of the process), so that neither opens what the other one has."""
+    whole_file = struct.pack("hhqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole_file)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise StorageError(f"{path} is in use by another process; stop it, or use another data directory") from None
+        raise StorageError(f"cannot lock {path}: {error}") from error
+
+
+def _preallocate(descriptor: int, size: int) -> None:
+    """Room on the disk beforehand, so that appending neither moves the file's end nor runs out of space half-way."""
+    if os.fstat(descriptor).st_size >= size:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.ftruncate(descriptor, size)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""Decides: the bytes of the write-ahead log: frames, records and the checksum chain through them (etcd's format).
+
+    segment = frame*  zeros
+    frame   = length field (8, little-endian), record, 0 to 7 zeros so that the next frame is 8-aligned
+    length  = n, or (0x80 | padding) << 56 | n when there is padding; 0 where nothing was written yet
+    record  = walpb.Record { type = 1, crc = 2, data = 3 }, proto2: numbers are always there
+
+`crc` is CRC-32C over the data of all records so far, also of earlier segments: each segment begins with a record of type
+CRC that carries the value on. Type and length are not under the checksum, so the reader takes nothing on faith: it wants
+exactly the bytes an encoder gives, and numbers that a Raft log can have.
+
+Reading is in `scan.py`, damage is judged in `damage.py`, files are `log.py`'s.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from google_crc32c import extend as extend_crc
+
+from dualmode.storage.varints import varint
+
+METADATA: Final = 1
+ENTRY: Final = 2
+STATE: Final = 3
+CRC: Final = 4
+SNAPSHOT: Final = 5
+
+#: What one disk writes whole: a record that a crash tore has at least one of these missing.
+SECTOR_BYTES: Final = 512
+
+LENGTH_FIELD: Final = struct.Struct("<Q")
+_PADDING: Final = tuple(bytes(size) for size in range(8))
+
+HardState = tuple[int, int, int]  #: term, vote, commit
+
+
+class EntryLike(Protocol):
+    """What `append` needs of a Raft entry."""
+
+    @property
+    def type(self) -> Any: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def data(self) -> bytes | None: ...
+
+
+class LogEntry(NamedTuple):
+    """A Raft entry as it was read back (`raftpb.Entry`)."""
+
+    type: int
+    term: int
+    index: int
+    data: bytes
+
+
+def encode_entry(entry: EntryLike) -> bytes:
+    """`raftpb.Entry { Type = 1, Term = 2, Index = 3, Data = 4 }`; empty data is left out."""
+    data = entry.data
+    head = b"".join((b"\x08", varint(int(entry.type)), b"\x10", varint(entry.term), b"\x18", varint(entry.index)))
+    return head + b"\x22" + varint(len(data)) + data if data else head
+
+
+def encode_hard_state(state: HardState) -> bytes:
+    """`raftpb.HardState { term = 1, vote = 2, commit = 3 }`."""
+    term, vote, commit = state
+    return b"\x08" + varint(term) + b"\x10" + varint(vote) + b"\x18" + varint(commit)
+
+
+def encode_snapshot(index: int, term: int, conf_state: bytes | None) -> bytes:
+    """`walpb.Snapshot { index = 1, term = 2, conf_state = 3 }`; conf_state is absent before etcd 3.5."""
+    encoded = b"\x08" + varint(index) + b"\x10" + varint(term)
+    return encoded if conf_state is None else encoded + b"\x1a" + varint(len(conf_state)) + conf_state
+
+
+def frame(record_type: int, crc: int, data: bytes | None) -> bytes:
+    """One frame. `crc` already covers `data`."""
+    record = bytes((0x08, record_type, 0x10)) + varint(crc)
+    if data is not None:
+        record += b"\x1a" + varint(len(data)) + data
+    size = len(record)
+    padding = -size & 7
+    length = (0x80 | padding) << 56 | size if padding else size
+    return LENGTH_FIELD.pack(length) + record + _PADDING[padding]
+
+
+class Encoder:
+    """Turns what is to be logged into frames, carrying the checksum on."""
+
+    def __init__(self, crc: int = 0) -> None:
+        self.crc = crc
+
+    def record(self, record_type: int, data: bytes | None) -> bytes:
+        """The frame of one record."""
+        if data is not None:
+            self.crc = extend_crc(self.crc, data)
+        return frame(record_type, self.crc, data)
+
+    def entries(self, entries: Sequence[EntryLike]) -> list[bytes]:
+        """The frames of these entries, in pieces to be joined. Hot: written out instead of calling the above."""
+        pieces: list[bytes] = []
+        crc = self.crc
+        pack = LENGTH_FIELD.pack
+        head_of, head = (-1, -1), b""
+        for entry in entries:
+            data = entry.data
+            if (entry.type, entry.term) != head_of:
+                head_of = (entry.type, entry.term)
+                head = b"\x08" + varint(int(entry.type)) + b"\x10" + varint(entry.term) + b"\x18"
+            body = head + varint(entry.index)
+            if data:
+                body += b"\x22" + varint(len(data)) + data
+            crc = extend_crc(crc, body)
+            record = b"\x08\x02\x10" + varint(crc) + b"\x1a" + varint(len(body)) + body
+            size = len(record)
+            padding = -size & 7
+            pieces += (pack((0x80 | padding) << 56 | size if padding else size), record, _PADDING[padding])
+        self.crc = crc
+        return pieces
+
+    def segment_head(self, metadata: bytes, state: HardState | None) -> bytes:
+        """What a segment begins with: the checksum so far, the metadata, and the last hard state once there is one."""
+        head = frame(CRC, self.crc, None) + self.record(METADATA, metadata)
+        if state is not None:
+            head += self.record(STATE, encode_hard_state(state))
+        return head
+
+
+def segment_name(sequence: int, index: int) -> str:
+    """File name of a segment: its number and the first log index that may be in it."""
+    return f"{sequence:016x}-{index:016x}.wal"
+
+
+def parse_segment_name(name: str) -> tuple[int, int] | None:
+    """(sequence, index) of a segment's file name, None of any other name."""
+    if len(name) != 37 or name[16] != "-" or not name.endswith(".wal"):
+        return None
+    try:
+        return int(name[:16], 16), int(name[17:33], 16)
+    except ValueError:
+        return None
