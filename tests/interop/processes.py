@@ -26,8 +26,11 @@ LOG_TAIL_CHARACTERS = 4000
 
 Probe = Callable[[], bool]
 
+#: For failure_logs.py.
+RUNNING: set[ServerProcess] = set()
 
-class ServerFailed(Exception):
+
+class ServerFailedError(Exception):
     """The child ended or did not answer in time; the text holds its command line and the end of its log."""
 
 
@@ -78,7 +81,7 @@ class ServerProcess:
         return self._child.pid
 
     def start(self) -> None:
-        """Returns once the server answers; raises `ServerFailed` otherwise."""
+        """Returns once the server answers; raises `ServerFailedError` otherwise."""
         self.launch()
         self.wait_ready()
 
@@ -90,6 +93,7 @@ class ServerProcess:
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment()
             )
         atexit.register(self.kill)
+        RUNNING.add(self)
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
@@ -98,10 +102,10 @@ class ServerProcess:
             code = self._child.poll()
             if code is not None:
                 self._forget()
-                raise ServerFailed(f"{self.name} ended with {code} before it served\n{self.describe()}")
+                raise ServerFailedError(f"{self.name} ended with {code} before it served\n{self.describe()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise ServerFailed(f"{self.name} did not serve in {READY_TIMEOUT_SECONDS} s\n{self.describe()}")
+                raise ServerFailedError(f"{self.name} did not serve in {READY_TIMEOUT_SECONDS} s\n{self.describe()}")
             time.sleep(0.02)  # between two probes; the loop is bounded by the deadline above
 
     def stop(self) -> int | None:
@@ -128,6 +132,7 @@ class ServerProcess:
     def _forget(self) -> None:
         self._child = None
         atexit.unregister(self.kill)
+        RUNNING.discard(self)
 
     def describe(self) -> str:
         return f"command: {' '.join(self.command)}\nlog: ...{self.log_tail()}"

