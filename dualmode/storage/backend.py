@@ -176,7 +176,7 @@ class Backend(Reader):
         except Exception as error:
             raise StorageError(f"cannot open the store in {path}: {error}{_advice(str(error))}") from error
         write_options = WriteOptions()
-        write_options.disable_wal = True
+        write_options.disable_wal = True  # type: ignore[method-assign, assignment] # the stub is wrong
         database.set_write_options(write_options)
         return cls(database, path)
 
@@ -195,7 +195,7 @@ class Backend(Reader):
             self._fail("read", error)
 
     def write(self, batch: Batch) -> None:
-        """Applies the whole batch, atomically. After a `StorageError` the state in memory is not to be trusted: stop."""
+        """Applies the whole batch, atomically. After a `StorageError` the store in memory is not to be trusted."""
         try:
             self._database.write(batch)
         except Exception as error:
@@ -284,7 +284,7 @@ def _options(read_only: bool) -> Options:
     return options
 
 
-_BLOOM_BITS: Final = 10.0  # one false positive in a hundred lookups of a missing key
+_BLOOM_BITS: Final = 10  # one false positive in a hundred lookups of a missing key
 _MEMTABLE_BLOOM_RATIO: Final = 0.02
 
 

@@ -1,4 +1,4 @@
-"""Decides: which keys a (key, range_end) pair of the API means, for ranges, deletions, watches, compares, permissions."""
+"""Decides: which keys a (key, range_end) pair of the API means, wherever one is taken."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Decides: the bytes of one `mvccpb.KeyValue`, written and read without protobuf, because the hot path handles millions.
+"""Decides: the bytes of one `mvccpb.KeyValue`, written and read without protobuf: the hot path handles millions.
 
 The store holds these bytes and every answer is put together from them, so they must be exactly what protobuf's
 serialiser gives: fields in number order, fields with the zero value left out.
 
     key = 1 (bytes), create_revision = 2, mod_revision = 3, version = 4 (int64), value = 5 (bytes), lease = 6 (int64)
 
-The bytes are our own or were checked on the way in, so reading trusts their order; `fields` still refuses what cannot be
-a KeyValue, because a damaged row must not become an answer.
+The bytes are our own or were checked on the way in, so reading trusts their order; `fields` still refuses what cannot
+be a KeyValue, because a damaged row must not become an answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Fields(NamedTuple):
 
 def encode(key: bytes, create_revision: int, mod_revision: int, version: int, value: bytes, lease: int) -> bytes:
     """The serialised KeyValue of these fields."""
-    parts = []
+    parts: list[bytes] = []
     if key:
         parts += (b"\x0a", varint(len(key)), key)
     if create_revision:

@@ -2,7 +2,7 @@
 
     prefix  row              key behind the prefix                          value
     ------  ---------------  ---------------------------------------------  -------------------------------------------
-    K       head             user key                                       KeyValue of the newest revision, live keys only
+    K       head             user key                                       newest KeyValue, live keys only
     R       revision         main (8) "_" sub (8), "t" behind a deletion    KeyValue as in etcd's bucket `key`
     H       history          escaped user key, inverted main (8), sub (8)   empty, or "t" for a deletion
     A       lease attachment lease id (8), user key                         empty
@@ -11,8 +11,8 @@
 
 Numbers are big-endian. Revision rows are etcd's records byte for byte, so hashes and snapshots need no translation.
 
-History rows must sort by (key, newest revision first) for keys of any bytes: a 0x00 in the key becomes 0x00 0xFF and the
-key ends with 0x00 0x01, which sorts below every continuation; revisions are inverted, so that a forward seek to
+History rows must sort by (key, newest revision first) for keys of any bytes: a 0x00 in the key becomes 0x00 0xFF and
+the key ends with 0x00 0x01, which sorts below every continuation; revisions are inverted, so that a forward seek to
 (key, revision) lands on the newest version that is not newer: RocksDB walks forwards faster than backwards.
 """
 

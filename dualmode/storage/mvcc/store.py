@@ -8,8 +8,8 @@ How it is driven. One task (apply) writes; it and the services on the same loop 
         bucket_put / leases.save ...               rows beside the keys
     end_pass(index, term) -> commits               the batch is written with the applied index: all of it or nothing
 
-Reads between begin and end see what the pass has written so far. After a crash the backend holds the state at the end of
-some pass, with the applied index of that pass, and the log replays the rest.
+Reads between begin and end see what the pass has written so far. After a crash the backend holds the state at the end
+of some pass, with the applied index of that pass, and the log replays the rest.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ class Store:
     # --- Rows beside the keys --------------------------------------------------------------------------------
 
     def bucket_put(self, bucket: bytes, key: bytes, value: bytes) -> None:
-        """Writes a row of one of etcd's small buckets (alarm, auth, authUsers, authRoles, members, cluster, meta ...)."""
+        """Writes a row of one of etcd's small buckets (alarm, auth, authUsers, members, cluster, meta ...)."""
         assert self._batch is not None, "a row is written in a pass"
         self._pending.put(rows.bucket_prefix(bucket) + key, value)
 

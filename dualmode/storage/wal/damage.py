@@ -1,10 +1,10 @@
 """Decides: whether damage in the last segment is a write that a crash tore (cut it off) or a disk that lies (refuse).
 
-A crash leaves sectors of an unsynced write unwritten, and unwritten sectors of a preallocated file are zero; or the file
-ends early. So a damaged record is torn when one of its 512-byte sectors is all zero or when it goes on behind the end of
-the file. That is etcd's rule. Two additions keep flipped bits from passing as torn, which would cut off entries that were
-acknowledged: padding does not count as a zero sector, and a length field that is wrong while a whole record with the right
-checksum stands behind it is a flipped bit.
+A crash leaves sectors of an unsynced write unwritten, and unwritten sectors of a preallocated file are zero; or the
+file ends early. So a damaged record is torn when one of its 512-byte sectors is all zero or when it goes on behind the
+end of the file. That is etcd's rule. Two additions keep flipped bits from passing as torn, which would cut off entries
+that were acknowledged: padding does not count as a zero sector, and a length field that is wrong while a whole record
+with the right checksum stands behind it is a flipped bit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Does: the write-ahead log's files: segments that are locked, preallocated, appended to, synced, cut and released.
 
-The order that makes it durable: `append` writes, `sync` makes it last, and only then may anything that was appended be
-acknowledged to a client or a peer. `append`, `cut_if_full` and `save_snapshot` belong to one thread at a time; `sync` may
-run in another one beside `append`.
+The order that makes it durable: `append` writes, `sync` makes it last, and only then may anything that was appended
+be acknowledged to a client or a peer. `append`, `cut_if_full` and `save_snapshot` belong to one thread at a time;
+`sync` may run in another one beside `append`.
 
 A sync that failed once is never tried again: the kernel may have dropped the pages and call the next sync a success
 (the PostgreSQL "fsyncgate" of 2018). From then on every call raises, and the process has to stop.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import struct
@@ -200,7 +201,7 @@ class WriteAheadLog:
         self.sync()
 
     def sync(self) -> None:
-        """Blocks until what was appended is on the disk. After one `StorageError` from here the log is of no more use."""
+        """Blocks until what was appended is on the disk. After one `StorageError` from here the log is dead."""
         if self._failure:
             raise StorageError(self._failure)
         try:
@@ -309,7 +310,7 @@ def list_segments(directory: Path) -> list[tuple[int, int, Path]]:
 
 
 def read_snapshots(directory: str | os.PathLike[str]) -> list[tuple[int, int]]:
-    """(index, term) of the snapshot records that are committed, oldest first: snapshot files of others are not to be used.
+    """(index, term) of the committed snapshot records, oldest first: snapshot files without one are not to be used.
 
     Reads the whole log without changing it. Raises `StorageError` as `open` does.
     """
@@ -343,7 +344,7 @@ def _segments_from(directory: Path, snapshot_index: int) -> list[tuple[int, int,
 
 
 def _consecutive(found: list[tuple[int, int, Path]]) -> list[tuple[int, int, Path]]:
-    for (sequence, _, _), (following, _, path) in zip(found, found[1:], strict=False):
+    for (sequence, _, _), (following, _, path) in itertools.pairwise(found):
         if following != sequence + 1:
             raise StorageError(f"the write-ahead log segment before {path} is missing")
     return found

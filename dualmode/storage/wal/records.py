@@ -5,9 +5,9 @@
     length  = n, or (0x80 | padding) << 56 | n when there is padding; 0 where nothing was written yet
     record  = walpb.Record { type = 1, crc = 2, data = 3 }, proto2: numbers are always there
 
-`crc` is CRC-32C over the data of all records so far, also of earlier segments: each segment begins with a record of type
-CRC that carries the value on. Type and length are not under the checksum, so the reader takes nothing on faith: it wants
-exactly the bytes an encoder gives, and numbers that a Raft log can have.
+`crc` is CRC-32C over the data of all records so far, also of earlier segments: each segment begins with a record of
+type CRC that carries the value on. Type and length are not under the checksum, so the reader takes nothing on faith: it
+wants exactly the bytes an encoder gives, and numbers that a Raft log can have.
 
 Reading is in `scan.py`, damage is judged in `damage.py`, files are `log.py`'s.
 """
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from google_crc32c import extend as extend_crc
 
@@ -50,7 +51,8 @@ class EntryLike(Protocol):
     def data(self) -> bytes | None: ...
 
 
-class LogEntry(NamedTuple):
+@dataclass(slots=True)
+class LogEntry:
     """A Raft entry as it was read back (`raftpb.Entry`)."""
 
     type: int

@@ -34,7 +34,7 @@ class Replay:
         self._keep_entries = keep_entries
 
     def take(self, segment: bytes) -> None:
-        """Takes one segment. Raises `Damage`; everything before `Damage.offset` (which is `end`) has been taken then."""
+        """Takes one segment. Raises `Damage`; everything before its offset (which is `end` then) has been taken."""
         self.end = 0
         self.head_complete = False
         for record in scan(segment):

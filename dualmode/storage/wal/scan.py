@@ -9,7 +9,7 @@ from google_crc32c import extend as extend_crc
 
 from dualmode.errors import StorageError
 from dualmode.storage.varints import read_varint
-from dualmode.storage.wal.records import CRC, ENTRY, LENGTH_FIELD, METADATA, SNAPSHOT, STATE, HardState, LogEntry
+from dualmode.storage.wal.records import CRC, LENGTH_FIELD, METADATA, SNAPSHOT, HardState, LogEntry
 
 #: No cluster holds so many elections or entries: a larger number is a flipped bit that the checksum does not cover.
 _PLAUSIBLE: Final = 1 << 56
@@ -17,7 +17,7 @@ _LENGTH_MASK: Final = (1 << 56) - 1
 _ZEROS: Final = bytes(1 << 20)
 
 
-class Damage(Exception):
+class Damage(Exception):  # noqa: N818 - a finding, which becomes a StorageError or a repair
     """A frame at `offset` is not what an encoder wrote."""
 
     def __init__(self, offset: int, reason: str, record_end: int | None = None) -> None:
@@ -73,7 +73,7 @@ def read_frame(segment: bytes, offset: int, length_field: int) -> Record:
 
 
 def is_zero(segment: bytes, start: int, end: int) -> bool:
-    """Whether nothing but zeros stands in [start, end): the untouched tail of a preallocated file, padding, a sector."""
+    """Whether nothing but zeros stands in [start, end): a preallocated tail, padding, a sector."""
     for position in range(start, end, len(_ZEROS)):
         piece = segment[position : min(end, position + len(_ZEROS))]
         if piece != _ZEROS[: len(piece)]:
@@ -111,7 +111,7 @@ def chained_crc(record: Record, running: int | None) -> int:
         return record.crc
     if record.data is None or running is None:
         raise Damage(record.offset, "unreadable record", record.end)
-    crc = extend_crc(running, record.data)
+    crc: int = extend_crc(running, record.data)
     if crc != record.crc:
         raise Damage(record.offset, "checksum mismatch", record.end)
     return crc
