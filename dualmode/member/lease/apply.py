@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from dualmode import errors
-from dualmode.storage.varints import varint
 from dualmode.member.lease.lessor import Lessor
+from dualmode.storage.varints import varint
 
 HeaderField = Callable[[], bytes]
 

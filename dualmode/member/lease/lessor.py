@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from dualmode import errors, limits
 
@@ -32,6 +32,20 @@ def minimum_ttl_seconds(election_timeout_seconds: float) -> int:
     """The shortest time to live a lease may have: one and a half election timeouts, so that it outlives a change of
     leader (etcd `NewServer`: 3 * election ticks / 2 * heartbeat, rounded up)."""
     return math.ceil(1.5 * election_timeout_seconds)
+
+
+class StoredLease(Protocol):
+    """What a restart finds of a lease (`storage.leases.LeaseRow`)."""
+
+    @property
+    def lease_id(self) -> int: ...
+
+    @property
+    def ttl_seconds(self) -> int: ...
+
+    @property
+    def remaining_seconds(self) -> int:
+        """0 when there was no checkpoint."""
 
 
 class Lease:
@@ -92,12 +106,14 @@ class Lessor:
         """The lease of an id."""
         return self._leases.get(lease_id)
 
-    def load(self, rows: Iterable[tuple[int, int, int]]) -> None:
-        """Replaces everything by rows of the store: (lease id, TTL, remaining TTL), the last 0 when there was no
-        checkpoint. TTLs are raised to this member's minimum. The lessor is not primary afterwards."""
+    def load(self, stored: Iterable[StoredLease]) -> None:
+        """Replaces everything by what the store has; TTLs are raised to this member's minimum. The lessor is not
+        primary afterwards."""
         self.demote()
         minimum = self._minimum_ttl_seconds
-        self._leases = {lease_id: Lease(lease_id, max(ttl, minimum), remaining) for lease_id, ttl, remaining in rows}
+        self._leases = {
+            one.lease_id: Lease(one.lease_id, max(one.ttl_seconds, minimum), one.remaining_seconds) for one in stored
+        }
 
     def grant(self, lease_id: int, ttl_seconds: int, now: float) -> Lease:
         """Makes a lease; a TTL below the minimum is raised to it.

@@ -7,9 +7,10 @@ from typing import Any
 
 import trio
 
-from dualmode import errors, limits
+from dualmode import limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.watch.hub import WatchHub
 from dualmode.member.watch.watcher import WatchStream
 from dualmode.rpc.calls import Kind, Method, ServerStream
@@ -26,10 +27,10 @@ def allow_everyone(stream: ServerStream, key: bytes, range_end: bytes) -> None:
 class WatchService:
     """The handler of `etcdserverpb.Watch/Watch`, and the one task (`run`) that serves those who are behind."""
 
-    def __init__(self, hub: WatchHub, authorize: Authorize = allow_everyone) -> None:
+    def __init__(self, hub: WatchHub, leader_streams: LeaderStreams, authorize: Authorize = allow_everyone) -> None:
         self.hub = hub
+        self._leader_streams = leader_streams
         self._authorize = authorize
-        self._streams_requiring_leader: dict[ServerStream, None] = {}
         self._wake = trio.Event()
         hub.wake = self._set_wake
 
@@ -60,12 +61,6 @@ class WatchService:
             await trio.sleep(limits.TICK_SECONDS)
             self.hub.tick(trio.current_time())
 
-    def leader_lost(self) -> None:
-        """The cluster has had no leader for too long: streams opened with `hasleader` end with "no leader"."""
-        streams, self._streams_requiring_leader = self._streams_requiring_leader, {}
-        for stream in streams:
-            stream.end(errors.NO_LEADER)
-
     # --- The call ----------------------------------------------------------------------------------------------
 
     async def watch(self, stream: ServerStream) -> None:
@@ -79,18 +74,16 @@ class WatchService:
 
         stream.on_drained(on_drained)
         stream.on_gone(changed.set)
-        if stream.metadata.has_leader:
-            self._streams_requiring_leader[stream] = None
         try:
-            while (message := await stream.receive()) is not None:
-                self._handle(watch_stream, message)
-                # A client that asks and does not read the answers is not read from either.
-                while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+            with self._leader_streams.holding(stream):
+                while (message := await stream.receive()) is not None:
+                    self._handle(watch_stream, message)
+                    # A client that asks and does not read the answers is not read from either.
+                    while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+                        await changed.wait()
+                while stream.is_open:
                     await changed.wait()
-            while stream.is_open:
-                await changed.wait()
         finally:
-            self._streams_requiring_leader.pop(stream, None)
             self.hub.close_stream(watch_stream)
 
     def _handle(self, watch_stream: WatchStream, message: bytes) -> None:
