@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 
 from rocksdict import (
     AccessType,
+    BlockBasedIndexType,
     BlockBasedOptions,
     BottommostLevelCompaction,
     Cache,
@@ -259,7 +260,13 @@ def _options(read_only: bool) -> Options:
     blocks.set_bloom_filter(_BLOOM_BITS, False)
     blocks.set_format_version(5)
     blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
+    # Indexes and filters live in the cache, so that memory does not grow with the number of keys, and are cut into small
+    # partitions: whole ones (hundreds of KiB) push each other out, and then a point read costs 50 us instead of 5.
+    blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+    blocks.set_partition_filters(True)
+    blocks.set_metadata_block_size(limits.STORE_BLOCK_BYTES)
     blocks.set_cache_index_and_filter_blocks(True)
+    blocks.set_pin_top_level_index_and_filter(True)
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options = Options(raw_mode=True)
     options.create_if_missing(not read_only)
