@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from dualmode import limits
-from dualmode.errors import StorageError
+from dualmode.errors import NoSpaceError, StorageError
 from dualmode.storage.wal.damage import is_torn
 from dualmode.storage.wal.records import (
     SNAPSHOT,
@@ -209,12 +209,17 @@ class WriteAheadLog:
         except OSError as error:
             self._fail("sync", error)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `cut_if_full` would begin a new segment."""
+        return self._offset >= self._segment_bytes
+
     def cut_if_full(self) -> bool:
         """Begins a new segment when the last one has its size; returns whether it did. Blocks, and syncs both.
 
         Raises `StorageError`; when the disk is full the old segment goes on being used and this may be called again.
         """
-        if self._offset < self._segment_bytes:
+        if not self.is_full:
             return False
         if self._failure:
             raise StorageError(self._failure)
@@ -235,7 +240,7 @@ class WriteAheadLog:
             with contextlib.suppress(OSError):
                 making.unlink()
             if error.errno in _OUT_OF_SPACE:
-                raise StorageError(f"no room for a new segment in {self.directory}") from error
+                raise NoSpaceError(f"no room for a new segment in {self.directory}") from error
             self._fail("cut", error)
         path = self.directory / segment_name(last.sequence + 1, self.last_index + 1)
         try:
@@ -288,7 +293,7 @@ class WriteAheadLog:
                 os.ftruncate(self._descriptor, self._offset)
             except OSError as second:
                 self._fail("write", second)
-            raise StorageError(f"no room on the disk to append to {self._segments[-1].path}") from error
+            raise NoSpaceError(f"no room on the disk to append to {self._segments[-1].path}") from error
         self._offset += len(data)
 
     def _fail(self, doing: str, error: OSError) -> NoReturn:
