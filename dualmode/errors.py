@@ -30,6 +30,10 @@ class StorageError(DualmodeError):
     """What is on the disk is not what was written, or cannot be written. Names file and offset where known."""
 
 
+class NoSpaceError(StorageError):
+    """The disk is full. Nothing of what was to be written is left half-done; later tries may succeed."""
+
+
 class PeerError(DualmodeError):
     """The other end of a connection broke its protocol; the connection is closed."""
 

@@ -72,6 +72,8 @@ HTTP2_IDLE_FRAMES_PER_SECOND: Final = 100
 HTTP2_STREAMS_BEFORE_SETTINGS: Final = 100
 #: Between "open no more streams" and the last word on which ones we take: one round trip, a slow one.
 HTTP2_GOAWAY_GRACE_SECONDS: Final = 1.0
+#: The greatest frame we send to a peer that takes more: above it streams wait for each other and nothing is won.
+HTTP2_SENT_FRAME_BYTES: Final = 256 * KIB
 #: Text sent to the peer in GOAWAY: enough to name the fault.
 HTTP2_DEBUG_BYTES: Final = 256
 #: A frame or header block that has begun must be complete within this time: the slow trickle.
@@ -126,7 +128,7 @@ GRPC_KEEPALIVE_IDLE_SECONDS: Final = 7200.0
 
 # --- Member --------------------------------------------------------------------------------------------------
 
-#: A WAL sync usually shorter than this is done on the loop; longer ones go through a thread (member/sync_door.py).
+#: A WAL sync usually shorter than this is done on the loop; longer ones go through a thread (member/disk_door.py).
 INLINE_SYNC_SECONDS: Final = 0.001
 #: Proposals taken into one batch: bounds how long one apply pass holds the loop (about 10 ms).
 PROPOSALS_PER_BATCH: Final = 512
@@ -137,8 +139,8 @@ WAITING_PROPOSALS: Final = 50_000
 #: Free space under which writes are refused, so that what is already in the log can still be flushed: a memtable
 #: (64 MiB) and a WAL segment.
 FREE_SPACE_BYTES: Final = 160 * MIB
-#: What the log adds to the data of an entry at most: frame, record and entry fields, padding.
-WAL_ENTRY_OVERHEAD_BYTES: Final = 64
+#: Between two tries to append to the log of a disk that is full.
+DISK_FULL_RETRY_SECONDS: Final = 1.0
 #: Rows looked at in one step of a compaction: about 2 ms of the loop.
 COMPACTION_STEP_ROWS: Final = 1000
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
@@ -195,3 +197,12 @@ WATCH_SLICE_CHANGES: Final = 256
 WATCH_SLICE_BYTES: Final = 1 * MIB
 #: Watchers moved from one place to another in one slice: about 2 ms.
 WATCH_SLICE_WATCHERS: Final = 256
+
+# --- Our own client ------------------------------------------------------------------------------------------
+
+#: From connect to the server's first bytes: after it another endpoint is tried. Above one lost SYN (1 s) and its retry.
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+#: One message of an answer: as etcd's own client, all that gRPC's length field of a sane server can say.
+CLIENT_MESSAGE_BYTES: Final = 2**31 - 1
+#: A stream of ours waits while more than this is unsent.
+CLIENT_UNSENT_BYTES: Final = 256 * KIB

@@ -1,0 +1,1 @@
+"""What log entries do to the store; the same on every member."""

@@ -1,0 +1,119 @@
+"""Decides: what a log entry does to the store and what its proposer is told; the same on every member.
+
+One method per kind of request, found through a table. Each gives the serialised answer or raises `RpcError` having
+changed nothing. The replica drives it inside a pass of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dualmode.api import etcdserverpb
+from dualmode.errors import RpcError
+from dualmode.member.apply import requests, txn, writes
+from dualmode.member.apply.alarms import Alarms
+from dualmode.member.cluster.membership import Membership
+from dualmode.member.headers import ResponseHeaders
+from dualmode.member.kv import ranges
+from dualmode.member.lease import apply as lease_apply
+from dualmode.member.lease.lessor import Lessor
+from dualmode.storage.mvcc.store import Store
+
+Effect = Callable[[Any], bytes]
+
+
+class Applier:
+    """Everything an entry may change, and the table from kinds to effects."""
+
+    def __init__(
+        self,
+        store: Store,
+        lessor: Lessor,
+        alarms: Alarms,
+        membership: Membership,
+        headers: ResponseHeaders,
+        now: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.lessor = lessor
+        self.alarms = alarms
+        self.membership = membership
+        self.headers = headers
+        self._now = now
+        self.effects: dict[int, Effect] = {
+            requests.PUT: self._put,
+            requests.DELETE_RANGE: self._delete_range,
+            requests.TXN: self._txn,
+            requests.COMPACTION: self._compaction,
+            requests.LEASE_GRANT: self._lease_grant,
+            requests.LEASE_REVOKE: self._lease_revoke,
+            requests.LEASE_CHECKPOINT: self._lease_checkpoint,
+            requests.ALARM: self._alarm,
+            requests.CLUSTER_VERSION_SET: self._cluster_version_set,
+            requests.CLUSTER_MEMBER_ATTR_SET: self._member_attributes_set,
+        }
+
+    def _header_field(self) -> bytes:
+        return self.headers.field(self.store.revision)
+
+    def _put(self, request: Any) -> bytes:
+        writes.check_lease(self.lessor, request)
+        writes.check_put(self.store, self.lessor, request)
+        previous = writes.put(self.store, request)
+        header = self.headers.field(self.store.revision)
+        return header if previous is None else header + ranges.field(previous)
+
+    def _delete_range(self, request: Any) -> bytes:
+        return writes.delete_range(self.store, request, self._header_field)
+
+    def _txn(self, request: Any) -> bytes:
+        path = txn.evaluate(self.store, request)
+        txn.check(self.store, self.lessor, request, iter(path), self.store.compacted)
+        self.store.begin_transaction()
+        # The header tells the state after the transaction, so the answer's first part is made last.
+        body = txn.execute(self.store, request, iter(path), lambda: b"")
+        self.store.commit_transaction()
+        return self._header_field() + body
+
+    def read_only_txn(self, request: Any) -> bytes:
+        """A Txn that writes nothing, answered without the log."""
+        path = txn.evaluate(self.store, request)
+        txn.check(self.store, self.lessor, request, iter(path), self.store.compacted)
+        return txn.execute(self.store, request, iter(path), self._header_field)
+
+    def _compaction(self, request: Any) -> bytes:
+        self.store.compact(request.revision)
+        return self._header_field()
+
+    def _lease_grant(self, request: Any) -> bytes:
+        return lease_apply.apply_grant(self.lessor, self.store.leases, request, self._now(), self._header_field)
+
+    def _lease_revoke(self, request: Any) -> bytes:
+        return lease_apply.apply_revoke(self.store, self.lessor, self.store.leases, request, self._header_field)
+
+    def _lease_checkpoint(self, request: Any) -> bytes:
+        return lease_apply.apply_checkpoint(self.lessor, self.store.leases, request, self._now(), self._header_field)
+
+    def _alarm(self, request: Any) -> bytes:
+        answer = etcdserverpb.AlarmResponse(alarms=self.alarms.apply(request))
+        return self._header_field() + bytes(answer.SerializeToString())
+
+    def _cluster_version_set(self, request: Any) -> bytes:
+        self.membership.set_cluster_version(request.ver)
+        return self._header_field()
+
+    def _member_attributes_set(self, request: Any) -> bytes:
+        attributes = request.member_attributes
+        self.membership.set_attributes(request.member_ID, attributes.name, list(attributes.client_urls))
+        return self._header_field()
+
+    def apply(self, kind: int, request: Any) -> bytes | RpcError:
+        """Does one request; gives its answer or the error its proposer is told."""
+        effect = self.effects.get(kind)
+        if effect is None:
+            return self._header_field()
+        try:
+            return effect(request)
+        except RpcError as error:
+            return error

@@ -1,0 +1,94 @@
+"""Does: the one door through which the replica waits for the disk.
+
+A sync can go two ways. Through a thread of its own it costs a hand-over there and back (30 to 100 microseconds, more
+beside a busy loop, since the thread must win back the interpreter's lock), and the loop goes on meanwhile. Inline it
+costs nothing but its own time, and the loop stands still. On a disk that syncs in 0.1 ms inline is better for
+everyone; on one that takes 5 ms it would stop watches and reads. So the door remembers how long syncs have taken of
+late, and goes inline only while they are short; one long sync sends the next ones through the thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from dualmode import limits
+
+_WEIGHT_OF_NEWEST: Final = 0.2
+
+
+class DiskDoor:
+    """Runs blocking disk work for the replica, one piece at a time; `observe` is told how long each sync took."""
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._usual_seconds = 1.0  # until measured, take the disk for slow
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the next sync may be done inline."""
+        return self._usual_seconds < limits.INLINE_SYNC_SECONDS
+
+    def sync_inline(self, sync: Callable[[], None]) -> None:
+        """Syncs here and now. Raises what `sync` raises."""
+        started = time.perf_counter()
+        sync()
+        self._note(time.perf_counter() - started)
+
+    async def sync(self, sync: Callable[[], None]) -> None:
+        """Syncs in the thread; the loop goes on meanwhile. Raises what `sync` raises."""
+        started = time.perf_counter()
+        await self.run(sync)
+        self._note(time.perf_counter() - started)
+
+    async def run(self, function: Callable[[], object]) -> None:
+        """Runs any blocking function in the thread. It cannot be cancelled half-way: what it is for is partly done
+        already, and its outcome must be known before anything else is. Raises what the function raises."""
+        done = trio.Event()
+        failure: list[BaseException] = []
+        token = trio.lowlevel.current_trio_token()
+
+        def work() -> None:
+            try:
+                function()
+            except BaseException as error:  # handed over to the task that waits
+                failure.append(error)
+            try:
+                token.run_sync_soon(done.set)
+            except trio.RunFinishedError:
+                return  # the loop was torn down; nobody waits any more
+
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="disk-door", daemon=True)
+            self._thread.start()
+        self._work.put(work)
+        with trio.CancelScope(shield=True):
+            await done.wait()
+        if failure:
+            raise failure[0]
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+    def _note(self, seconds: float) -> None:
+        self._observe(seconds)
+        # Slow at once, quick only after a while: a stall must not be repeated inline.
+        if seconds > self._usual_seconds:
+            self._usual_seconds = seconds
+        else:
+            self._usual_seconds += _WEIGHT_OF_NEWEST * (seconds - self._usual_seconds)

@@ -1,0 +1,1 @@
+"""The KV service: request checks, reads, and what is handed to the replica."""

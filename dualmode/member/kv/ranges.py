@@ -1,0 +1,128 @@
+"""Decides: a Range request against the store, answered as bytes.
+
+The store holds serialised `mvccpb.KeyValue`s; an answer is put together from them with tag and length, nothing is
+decoded but where a filter or a sort needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from dualmode.member.headers import varint
+from dualmode.storage.mvcc import keyvalue
+
+#: Tag and length of a `kvs` element (field 2), by length, for the lengths that matter.
+_KV_PREFIXES: Final = tuple(b"\x12" + varint(length) for length in range(4096))
+
+_NONE, _ASCEND, _DESCEND = 0, 1, 2
+_BY_KEY: Final = 0
+#: Position of each sort target in `keyvalue.fields`: KEY, VERSION, CREATE, MOD, VALUE.
+_SORT_FIELDS: Final = (0, 3, 1, 2, 4)
+
+
+class ReadView(Protocol):
+    """What a range needs of the store (`storage.mvcc.Store`)."""
+
+    revision: int
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def select(self, key: bytes, range_end: bytes, revision: int, limit: int) -> list[bytes]: ...
+
+    def count(self, key: bytes, range_end: bytes, revision: int) -> int: ...
+
+
+def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
+    """The serialised RangeResponse; raises COMPACTED or FUTURE_REVISION."""
+    key, range_end = request.key, request.range_end
+    if not range_end and not request.revision and not _needs_more_than_a_get(request):
+        kv = view.get(key)
+        if kv is None:
+            return header_field
+        return header_field + field(kv) + b"\x20\x01"
+    revision = request.revision
+    if request.count_only:
+        return header_field + _count_field(view.count(key, range_end, revision))
+    kvs, count = _fetch(view, request, key, range_end, revision)
+    if _is_filtered(request):
+        kvs = _filter(kvs, request)
+    kvs = _sort(kvs, request)
+    limit = request.limit
+    more = 0 < limit < len(kvs)
+    if more:
+        kvs = kvs[:limit]
+    if request.keys_only:
+        kvs = [keyvalue.without_value(kv) for kv in kvs]
+    parts = [header_field]
+    for kv in kvs:
+        length = len(kv)
+        parts.append(_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length))
+        parts.append(kv)
+    if more:
+        parts.append(b"\x18\x01")
+    parts.append(_count_field(count))
+    return b"".join(parts)
+
+
+def field(kv: bytes) -> bytes:
+    """One element of `kvs`. (`prev_kv` of PutResponse is field 2 as well.)"""
+    length = len(kv)
+    return (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv
+
+
+def _count_field(count: int) -> bytes:
+    return b"\x20" + varint(count) if count else b""
+
+
+def _needs_more_than_a_get(request: Any) -> bool:
+    return request.count_only or request.keys_only or _is_filtered(request)
+
+
+def _is_filtered(request: Any) -> bool:
+    return bool(
+        request.min_mod_revision
+        or request.max_mod_revision
+        or request.min_create_revision
+        or request.max_create_revision
+    )
+
+
+def _fetch(view: ReadView, request: Any, key: bytes, range_end: bytes, revision: int) -> tuple[list[bytes], int]:
+    """What the interval holds and how many keys that is; no more than limit + 1 where the order allows it.
+
+    `count` is of the whole interval whatever limit and filters say. A limit is dropped for an explicit order or a
+    filter only: etcd sorts what an order-less request for another target fetched under its limit.
+    """
+    limit = request.limit
+    if limit <= 0 or request.sort_order != _NONE or _is_filtered(request):
+        kvs = view.select(key, range_end, revision, 0)
+        return kvs, len(kvs)
+    kvs = view.select(key, range_end, revision, limit + 1)
+    count = len(kvs) if len(kvs) <= limit else view.count(key, range_end, revision)
+    return kvs, count
+
+
+def _filter(kvs: list[bytes], request: Any) -> list[bytes]:
+    low_mod, high_mod = request.min_mod_revision, request.max_mod_revision
+    low_create, high_create = request.min_create_revision, request.max_create_revision
+    kept = []
+    for kv in kvs:
+        _, create, mod, _, _, _ = keyvalue.fields(kv)
+        if high_mod and mod > high_mod or low_mod and mod < low_mod:
+            continue
+        if high_create and create > high_create or low_create and create < low_create:
+            continue
+        kept.append(kv)
+    return kept
+
+
+def _sort(kvs: list[bytes], request: Any) -> list[bytes]:
+    order, target = request.sort_order, request.sort_target
+    if target != _BY_KEY and order == _NONE:
+        order = _ASCEND
+    if order == _NONE or (target == _BY_KEY and order == _ASCEND):
+        return kvs
+    position = _SORT_FIELDS[target]
+    by_target: Callable[[bytes], Any] = lambda kv: keyvalue.fields(kv)[position]  # noqa: E731
+    return sorted(kvs, key=by_target, reverse=order == _DESCEND)

@@ -1,0 +1,82 @@
+"""Decides: the KV service: checks a request, then reads at once or hands it to the replica.
+
+Nothing here awaits and nothing makes a task: an answer is given inline or parked with its proposal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dualmode.api import etcdserverpb
+from dualmode.member.apply import requests
+from dualmode.member.kv import checks, ranges
+from dualmode.member.replica import Replica
+from dualmode.rpc.calls import Kind, Method, Reply, UnaryCall
+from dualmode.rpc.decode import decode
+
+_SERVICE = "etcdserverpb.KV"
+
+
+class KvService:
+    """`etcdserverpb.KV` of one member."""
+
+    def __init__(self, replica: Replica, max_txn_operations: int, wait_for_compaction: Any) -> None:
+        self._replica = replica
+        self._store = replica.store
+        self._headers = replica.applier.headers
+        self._max_txn_operations = max_txn_operations
+        self._wait_for_compaction = wait_for_compaction
+
+    def methods(self) -> list[Method]:
+        """What the method table takes."""
+        pb = etcdserverpb
+        return [
+            Method(_SERVICE, "Range", Kind.UNARY, pb.RangeRequest, pb.RangeResponse, self.range),
+            Method(_SERVICE, "Put", Kind.UNARY, pb.PutRequest, pb.PutResponse, self.put),
+            Method(_SERVICE, "DeleteRange", Kind.UNARY, pb.DeleteRangeRequest, pb.DeleteRangeResponse, self.delete_range),
+            Method(_SERVICE, "Txn", Kind.UNARY, pb.TxnRequest, pb.TxnResponse, self.txn),
+            Method(_SERVICE, "Compact", Kind.UNARY, pb.CompactionRequest, pb.CompactionResponse, self.compact),
+        ]
+
+    def range(self, call: UnaryCall, message: bytes) -> None:
+        """Linearizable unless the request says serializable."""
+        request = decode(etcdserverpb.RangeRequest, message)
+        checks.check_range(request)
+        if request.serializable:
+            self._answer_range(call, request)
+        else:
+            self._replica.when_readable(lambda: self._answer_range(call, request))
+
+    def _answer_range(self, call: Reply, request: Any) -> None:
+        store = self._store
+        call.reply(ranges.execute(store, request, self._headers.field(store.revision)))
+
+    def put(self, call: UnaryCall, message: bytes) -> None:
+        request = decode(etcdserverpb.PutRequest, message)
+        checks.check_put(request)
+        self._replica.propose(requests.PUT, message, request, call)
+
+    def delete_range(self, call: UnaryCall, message: bytes) -> None:
+        request = decode(etcdserverpb.DeleteRangeRequest, message)
+        checks.check_delete_range(request)
+        self._replica.propose(requests.DELETE_RANGE, message, request, call)
+
+    def txn(self, call: UnaryCall, message: bytes) -> None:
+        """Through the log if it may write; else read like a Range."""
+        request = decode(etcdserverpb.TxnRequest, message)
+        checks.check_txn(request, self._max_txn_operations)
+        if not checks.is_read_only(request):
+            self._replica.propose(requests.TXN, message, request, call)
+        elif checks.is_serializable(request):
+            self._answer_txn(call, request)
+        else:
+            self._replica.when_readable(lambda: self._answer_txn(call, request))
+
+    def _answer_txn(self, call: Reply, request: Any) -> None:
+        call.reply(self._replica.applier.read_only_txn(request))
+
+    def compact(self, call: UnaryCall, message: bytes) -> None:
+        """Answered when the compaction is scheduled; `physical` waits until this member has done it."""
+        request = decode(etcdserverpb.CompactionRequest, message)
+        reply = self._wait_for_compaction(call, request.revision) if request.physical else call
+        self._replica.propose(requests.COMPACTION, message, request, reply)

@@ -1,0 +1,1 @@
+"""The Maintenance service, and compaction in the background."""

@@ -1,0 +1,38 @@
+"""The table of proposals that wait for their entry."""
+
+from dualmode.errors import RpcError
+from dualmode.member.proposals import Proposal, WaitingProposals
+
+
+class Nobody:
+    def reply(self, message: bytes) -> None: ...
+
+    def fail(self, error: RpcError) -> None: ...
+
+
+def proposal(deadline: float = 10.0) -> Proposal:
+    return Proposal(b"data", 4, None, Nobody(), deadline)
+
+
+def test_a_proposal_is_found_once_at_its_index_and_term() -> None:
+    waiting, one, two = WaitingProposals(), proposal(), proposal()
+    waiting.enter(7, 3, [one, two])
+    assert waiting.take(8, 3) is two
+    assert waiting.take(8, 3) is None
+    assert len(waiting) == 1
+
+
+def test_an_entry_of_another_term_displaces_it() -> None:
+    waiting, one = WaitingProposals(), proposal()
+    waiting.enter(7, 3, [one])
+    assert waiting.take(7, 4) is None
+    assert waiting.displaced(7) is one
+    assert waiting.displaced(7) is None
+
+
+def test_only_what_is_over_its_time_expires_oldest_first() -> None:
+    waiting, early, late = WaitingProposals(), proposal(1.0), proposal(2.0)
+    waiting.enter(1, 1, [early, late])
+    assert list(waiting.expired(1.5)) == [early]
+    assert waiting.all() == [late]
+    assert len(waiting) == 0
