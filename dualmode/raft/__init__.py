@@ -1,7 +1,7 @@
 """Consensus as a pure state machine; it knows no files, no sockets, no trio.
 
-Read `types` for the words, `rawnode` for how it is driven, `step` for what meets a message first, then the modules of the
-roles: `follower`, `candidate`, `leader`.
+Read `types` for the words, `rawnode` for how it is driven, `step` for what meets a message first, then the modules of
+the roles: `follower`, `candidate`, `leader`.
 """
 
 from dualmode.raft.changes import (

@@ -55,8 +55,9 @@ class ConfChangeV2:
 
     def encode(self) -> bytes:
         parts = [b"\x08", _varint(self.transition)]
-        for change in self.changes:
-            parts.append(_field(0x12, b"\x08" + _varint(change.type) + b"\x10" + _varint(change.node_id)))
+        parts += [
+            _field(0x12, b"\x08" + _varint(change.type) + b"\x10" + _varint(change.node_id)) for change in self.changes
+        ]
         if self.context:
             parts.append(_field(0x1A, self.context))
         return b"".join(parts)

@@ -25,7 +25,8 @@ def hup(core: Core, *, transfer: bool = False) -> None:
         return
     if _has_unapplied_changes(core):
         core.logger.warning(
-            f"{core.id:x} cannot campaign at term {core.term} since there are still pending configuration changes to apply"
+            f"{core.id:x} cannot campaign at term {core.term} since there are still pending configuration changes "
+            "to apply"
         )
         return
     core.logger.info(f"{core.id:x} is starting a new election at term {core.term}")

@@ -1,8 +1,11 @@
 """Decides: what can go wrong in the Raft core, and whose fault each case is.
 
-`RaftError` and its children are answers for the caller. `BrokenInvariant` is ours: the state can no longer be trusted, so
-the member must stop; it is logged as fatal just before it is raised.
+`RaftError` and its children are answers for the caller. `BrokenInvariant` is ours: the state can no longer be
+trusted, so the member must stop; it is logged as fatal just before it is raised.
 """
+
+# The names say what happened, as the answers of the core are read: "proposal dropped", "compacted".
+# ruff: noqa: N818
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     stored entries | unstable entries
     ... applied <= applying <= commit <= last index
 
-`applying` is what was handed out to be applied, `applied` what was acknowledged. The size of what lies between is bounded:
-handing out pauses when the application is behind.
+`applying` is what was handed out to be applied, `applied` what was acknowledged. The size of what lies between is
+bounded: handing out pauses when the application is behind.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class Log:
         return self.applying < self._appliable_to(allow_unstable)
 
     def next_committed(self, allow_unstable: bool) -> list[Entry]:
-        """Entries to hand out for applying; `accept_applying` must follow. Without `allow_unstable` only stored ones."""
+        """Entries to hand out; `accept_applying` must follow. Without `allow_unstable` only stored ones."""
         if not self.has_next_committed(allow_unstable):
             return []
         room = self.max_applying_size - self.applying_size

@@ -14,9 +14,9 @@ from dualmode.raft.types import NONE, ConfState, Entry, EntryType, StateType
 def apply_change(core: Core, change: ConfChangeV2) -> ConfState:
     """A committed change takes effect. Returns the new configuration. A change that is refused here was committed by
     mistake: that is fatal."""
-    changer = confchange.Changer(core.tracker, core.log.last_index())
     auto = change.transition == ConfChangeTransition.AUTO
     try:
+        changer = confchange.Changer(core.tracker, core.log.last_index())
         if auto and not change.changes:
             outcome = changer.leave_joint()
         elif not auto or len(change.changes) > 1:
@@ -51,7 +51,7 @@ def restore_configuration(core: Core, state: ConfState, last_index: int) -> None
 
 
 def activate(core: Core) -> ConfState:
-    """The installed configuration holds from now on: another quorum may commit more, new peers get their first append."""
+    """The installed configuration holds from now on: another quorum may commit more, new peers get a first append."""
     tracker = core.tracker
     core.logger.info(f"{core.id:x} switched to configuration {printing.configuration(tracker.configuration)}")
     state = tracker.configuration.conf_state()

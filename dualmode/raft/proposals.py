@@ -31,8 +31,8 @@ def propose(core: Core, proposed: Sequence[Entry]) -> None:
 def propose_many(core: Core, batch: Sequence[bytes]) -> int:
     """The same for a batch of plain data, cheaper. Returns the index of the first entry. Raises `ProposalDropped`."""
     _check_may_propose(core)
-    first, term, normal = core.log.last_index() + 1, core.term, EntryType.NORMAL
-    _append(core, [Entry(normal, term, index, data) for index, data in enumerate(batch, first)])
+    first, normal = core.log.last_index() + 1, EntryType.NORMAL
+    _append(core, [Entry(normal, 0, 0, data) for data in batch])
     return first
 
 

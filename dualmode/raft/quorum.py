@@ -1,7 +1,7 @@
 """Decides: what a majority, or two majorities at once, have agreed on.
 
-A joint configuration has two halves, and every decision needs a majority in both. An empty half agrees to everything, so
-a configuration that is not joint is simply one with an empty second half.
+A joint configuration has two halves, and every decision needs a majority in both. An empty half agrees to everything,
+so a configuration that is not joint is simply one with an empty second half.
 """
 
 from __future__ import annotations

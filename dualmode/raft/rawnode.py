@@ -86,9 +86,9 @@ def _load_hard_state(core: Core, state: HardState) -> None:
 class RawNode:
     """One Raft node. `random_timeout(n)` gives 0 <= x < n and is the only randomness.
 
-    What is committed is applied in order; `apply_conf_change` must be called for each committed change, before the Ready
-    that brought it is advanced. Raises `ValueError` for settings that cannot work, `BrokenInvariant` when the state of this
-    node can no longer be trusted.
+    What is committed is applied in order; `apply_conf_change` must be called for each committed change, before the
+    Ready that brought it is advanced. Raises `ValueError` for settings that cannot work, `BrokenInvariant` when the
+    state of this node can no longer be trusted.
     """
 
     def __init__(self, config: Config, storage: Storage, logger: Logger, random_timeout: RandomTimeout) -> None:

@@ -28,9 +28,9 @@ EMPTY_HARD_STATE = HardState()
 class Ready:
     """One batch of work for the owner of a core.
 
-    The owner writes `hard_state`, `entries` and `snapshot` to disk (synced if `must_sync`), sends `messages` (a leader may
-    send while it writes; a follower must have written before), applies `committed_entries`, then calls `advance`. With
-    asynchronous storage writes the first and the last are messages to the two local threads instead.
+    The owner writes `hard_state`, `entries` and `snapshot` to disk (synced if `must_sync`), sends `messages` (a
+    leader may send while it writes; a follower must have written before), applies `committed_entries`, then calls
+    `advance`. With asynchronous storage writes the first and the last are messages to the two local threads instead.
     """
 
     #: Set when leader or role have changed.
@@ -90,18 +90,23 @@ def build(core: Core, shown_soft: SoftState, shown_hard: HardState) -> Ready:
         entries=entries,
         snapshot=core.log.unstable.next_snapshot(),
         committed_entries=core.log.next_committed(allow_unstable=not asynchronous),
-        messages=core.messages,
+        messages=list(core.messages),
         must_sync=bool(entries) or hard[:2] != shown_hard[:2],
     )
-    if not asynchronous:
-        ready.messages = core.messages + [m for m in core.messages_after_append if m.to != core.id]
-        return ready
-    ready.messages = list(core.messages)
-    if ready.entries or ready.hard_state or ready.snapshot or core.messages_after_append:
-        ready.messages.append(_storage_append(core, ready))
-    if ready.committed_entries:
-        ready.messages.append(_storage_apply(core, ready.committed_entries))
+    if asynchronous:
+        ready.messages += _work_for_threads(core, ready)
+    else:
+        ready.messages += [message for message in core.messages_after_append if message.to != core.id]
     return ready
+
+
+def _work_for_threads(core: Core, ready: Ready) -> list[Message]:
+    work = []
+    if ready.entries or ready.hard_state or ready.snapshot or core.messages_after_append:
+        work.append(_storage_append(core, ready))
+    if ready.committed_entries:
+        work.append(_storage_apply(core, ready.committed_entries))
+    return work
 
 
 def accept(core: Core, ready: Ready) -> list[Message]:
@@ -109,7 +114,7 @@ def accept(core: Core, ready: Ready) -> list[Message]:
     asynchronous = core.config.async_storage_writes
     steps: list[Message] = []
     if not asynchronous:
-        steps = [m for m in core.messages_after_append if m.to == core.id]
+        steps = [message for message in core.messages_after_append if message.to == core.id]
         if core.log.unstable.entries or ready.snapshot:
             steps.append(_storage_append_response(core, ready.snapshot))
         if ready.committed_entries:

@@ -55,8 +55,8 @@ def step(core: Core, message: Message) -> None:
 def _follow_higher_term(core: Core, message: Message) -> bool:
     """Take over a later term. False if the message is to be ignored.
 
-    Where check-quorum is on, a node that hears from its leader does not let a candidate disturb it: such a candidate may
-    have been cut off or removed, and would otherwise depose a leader that works. Pre-votes do not change terms.
+    Where check-quorum is on, a node that hears from its leader does not let a candidate disturb it: such a candidate
+    may have been cut off or removed, and would otherwise depose a leader that works. Pre-votes do not change terms.
     """
     if message.type in _VOTE_REQUESTS and message.context != CAMPAIGN_TRANSFER and _in_lease(core):
         remaining = core.config.election_ticks - core.election_elapsed
@@ -84,7 +84,8 @@ def _answer_lower_term(core: Core, message: Message) -> None:
     """Stale messages are dropped; but where their sender could get stuck, it is told the term."""
     kind = message.type
     if kind in (MessageType.HEARTBEAT, MessageType.APPEND) and (core.config.check_quorum or core.config.pre_vote):
-        # Our votes are ignored by those who follow the old leader, and pre-votes raise no term: only this ends its rule.
+        # Our votes are ignored by those who follow the old leader, and pre-votes raise no term: only this ends its
+        # rule.
         core.send(Message(MessageType.APPEND_RESPONSE, to=message.sender))
     elif kind == MessageType.PRE_VOTE:
         # A pre-candidate behind in term would otherwise wait for us in vain.

@@ -1,7 +1,8 @@
 """Decides: what the core reads back of what its owner has persisted, and the in-memory form of it.
 
-The owner of a core persists each Ready and makes it readable through a `Storage` before it calls `advance`. `MemoryStorage`
-keeps the recent entries in memory, as etcd's members do; the durable copy is the owner's write-ahead log.
+The owner of a core persists each Ready and makes it readable through a `Storage` before it calls `advance`.
+`MemoryStorage` keeps the recent entries in memory, as etcd's members do; the durable copy is the owner's write-ahead
+log.
 """
 
 from __future__ import annotations

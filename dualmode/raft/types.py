@@ -1,8 +1,8 @@
 """Decides: the vocabulary of the Raft core, that is, entries, messages, hard state, snapshots, and their sizes.
 
-The fields and numbers are those of etcd's `raftpb`, so that the write-ahead log and the peer protocol can map them one to
-one; the classes are plain, so that the hot path makes no protobuf object. An entry that is in a log is never changed: logs,
-messages and Readys of several nodes may share it.
+The fields and numbers are those of etcd's `raftpb`, so that the write-ahead log and the peer protocol can map them
+one to one; the classes are plain, so that the hot path makes no protobuf object. An entry that is in a log is never
+changed: logs, messages and Readys of several nodes may share it.
 """
 
 from __future__ import annotations
