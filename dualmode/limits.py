@@ -21,6 +21,13 @@ MAX_LEASE_TTL_SECONDS: Final = 9_000_000_000
 #: etcd's back-pressure: further proposals are refused ("too many requests") while apply lags this far behind.
 MAX_UNAPPLIED_ENTRIES: Final = 5000
 
+#: Error texts whose header blocks are kept ready. etcd has some sixty; others carry what a client said.
+REMEMBERED_STATUSES: Final = 256
+#: Messages that one stream may take without a pause while others wait for the loop.
+MESSAGES_PER_TURN: Final = 32
+#: A stream's `send` waits while more than this is unsent.
+STREAM_UNSENT_BYTES: Final = 256 * KIB
+
 # --- HTTP/2 (RFC 9113) ---------------------------------------------------------------------------------------
 
 #: The smallest maximum frame size (RFC 9113 section 4.2); more per frame buys nothing on loopback and LAN.

@@ -1,0 +1,143 @@
+"""Decides: the client's side of an HTTP/2 connection: requests become frames, header blocks become responses."""
+
+from __future__ import annotations
+
+from dualmode import limits
+from dualmode.http.interface import DataReceived, ErrorCode, Fields, ResponseStarted, StreamEnded, StreamReset
+from dualmode.http.native.connection import Connection
+from dualmode.http.native.faults import StreamFaultError, protocol_error
+from dualmode.http.native.frames import END_STREAM, HEADERS, MAX_STREAM_ID
+from dualmode.http.native.states import (
+    AFTER_OUR_END,
+    AFTER_PEER_END,
+    CLOSED,
+    HALF_CLOSED_LOCAL,
+    OPEN,
+)
+from dualmode.http.native.stream import STREAMED, UNKNOWN_LENGTH, Stream
+from dualmode.http.native.validation import MalformedError, response_head, trailer_fields
+from dualmode.http.options import Http2Options
+
+#: Responses without a body, whatever their content-length says (RFC 9110 section 6.4.1).
+_BODILESS = frozenset({204, 304})
+
+
+class ClientConnection(Connection):
+    """`HttpClientConnection` for HTTP/2. Every response is streamed; the driver acknowledges what it has consumed."""
+
+    _is_client = True
+
+    def __init__(self, options: Http2Options | None = None) -> None:
+        super().__init__(options or Http2Options())
+        self._peer_streams = limits.HTTP2_STREAMS_BEFORE_SETTINGS
+        self._peer_streams_known = False
+
+    # --- Requests ------------------------------------------------------------------------------------------------
+
+    def can_open_stream(self) -> bool:
+        """Whether `open_stream` may be called now."""
+        return (
+            len(self._streams) < self._peer_streams
+            and self._table.highest + 2 <= MAX_STREAM_ID
+            and not self._peer_is_leaving
+            and self._goaway_last is None
+            and not self._is_ended
+        )
+
+    def open_stream(self, head: Fields, body: bytes = b"", end: bool = False) -> int:
+        """Sends a request head and perhaps its body; gives the stream's number."""
+        assert self.can_open_stream(), "ask can_open_stream first"
+        stream_id = self._table.highest = self._table.highest + 2
+        stream = Stream(
+            stream_id, OPEN, None, STREAMED, UNKNOWN_LENGTH, self._outgoing.initial_window, self._stream_window
+        )
+        # Remembered for the answer: it has no body.
+        stream.is_head_method = head.pairs[0] == (b":method", b"HEAD")
+        self._streams[stream_id] = stream
+        self._note_useful_output()
+        ends_with_head = end and not body
+        self._outgoing.write_headers(stream_id, head, END_STREAM if ends_with_head else 0)
+        if ends_with_head or self._outgoing.send(stream, body, end):
+            self._our_half_ended(stream)
+        return stream_id
+
+    def _our_half_ended(self, stream: Stream) -> None:
+        self._move(stream, AFTER_OUR_END[stream.state])
+
+    def _move(self, stream: Stream, state: int) -> None:
+        if state == CLOSED:
+            self._remove(stream)
+            if self._budgets.resets_left < limits.HTTP2_RESET_BUDGET:
+                self._budgets.resets_left += 1
+        stream.state = state
+
+    def _peer_allows_streams(self, count: int) -> None:
+        self._peer_streams = count
+        self._peer_streams_known = True
+
+    def _on_settings(self, flags: int, payload: bytes) -> None:
+        super()._on_settings(flags, payload)
+        if not self._peer_streams_known:
+            self._peer_streams_known = True
+            self._peer_streams = MAX_STREAM_ID  # its first SETTINGS set no limit
+
+    def _lose_streams_above(self, last: int) -> None:
+        """The server has not looked at these and never will: safe to try elsewhere (section 6.8)."""
+        for stream in [stream for stream in self._streams.values() if stream.stream_id > last]:
+            self._remove(stream)
+            self._events.append(StreamReset(stream.stream_id, ErrorCode.REFUSED_STREAM, by_peer=True))
+
+    # --- Responses -----------------------------------------------------------------------------------------------
+
+    def _on_block(self, stream_id: int, end_stream: int, block: bytes, is_self_dependent: bool = False) -> None:
+        pairs, _ = self._decoder.decode(block)
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.state > HALF_CLOSED_LOCAL:
+            if stream_id > self._table.highest or stream_id % 2 == 0:
+                raise protocol_error(f"HEADERS on stream {stream_id}, which we did not open")
+            self._budgets.charge_idle_frame()
+            self._table.judge(HEADERS, stream_id)
+            return
+        try:
+            if stream.response_head:
+                self._on_trailers(stream, end_stream, trailer_fields(pairs))
+            else:
+                self._on_response(stream, end_stream, *response_head(pairs))
+        except MalformedError as error:
+            raise StreamFaultError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
+
+    def _on_response(
+        self, stream: Stream, end_stream: int, status: int, fields: tuple[tuple[bytes, bytes], ...], content_length: int
+    ) -> None:
+        if status < 200:  # interim: the final head is still to come (section 8.1)
+            if end_stream:
+                raise MalformedError("an interim response that ends the stream")
+            self._budgets.charge_idle_frame()
+            return
+        stream.response_head = True
+        if content_length >= 0:
+            stream.content_length = 0 if stream.is_head_method or status in _BODILESS else content_length
+        self._events.append(ResponseStarted(stream.stream_id, status, fields))
+        if end_stream:
+            self._peer_half_ended(stream, ())
+
+    def _on_trailers(self, stream: Stream, end_stream: int, trailers: tuple[tuple[bytes, bytes], ...]) -> None:
+        if not end_stream:
+            raise MalformedError("trailers that do not end the stream")
+        self._peer_half_ended(stream, trailers)
+
+    def _on_body(self, stream: Stream, payload: bytes, flow_bytes: int, end_stream: int) -> None:
+        if not stream.response_head:
+            self._incoming.consumed += flow_bytes
+            raise StreamFaultError(stream.stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the response head")
+        if flow_bytes:
+            stream.unacknowledged += flow_bytes
+            self._events.append(DataReceived(stream.stream_id, payload, flow_bytes))
+        if end_stream:
+            self._peer_half_ended(stream, ())
+
+    def _peer_half_ended(self, stream: Stream, trailers: tuple[tuple[bytes, bytes], ...]) -> None:
+        if stream.content_length > 0 and stream.received != stream.content_length:
+            raise StreamFaultError(stream.stream_id, ErrorCode.PROTOCOL_ERROR, "DATA and content-length differ")
+        self._events.append(StreamEnded(stream.stream_id, trailers))
+        self._move(stream, AFTER_PEER_END[stream.state])
