@@ -22,7 +22,7 @@ READY_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
 #: Below Linux' ephemeral range (32768 and up), so that no outgoing connection takes a port between probe and bind.
 PORTS = range(12_000, 32_000)
-LOG_TAIL_CHARACTERS = 4000
+LOG_TAIL_CHARACTERS = 1500
 
 Probe = Callable[[], bool]
 

@@ -1,0 +1,101 @@
+"""Does: the servers of the interop tests: started when first asked for, shared by a worker's tests, always stopped.
+
+`INTEROP_TARGET=etcd` puts a second etcd in the place of dualmode: that shows that the tests themselves are right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.interop.ctl import Pair
+from tests.interop.failure_logs import pytest_runtest_makereport  # noqa: F401
+from tests.interop.servers import (
+    DEBIAN_ETCDCTL,
+    ETCDCTL,
+    Certificates,
+    Server,
+    make_certificates,
+    start_dualmode,
+    start_etcd,
+    start_proxy,
+)
+
+#: Both sides of a pair have the same member name, since etcdctl prints it.
+NAME = "one"
+
+
+class Farm:
+    """Starts servers on demand. `stack` stops them when the session ends."""
+
+    def __init__(self, directory: Callable[[str], Path], stack: contextlib.ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._tested = start_etcd if os.environ.get("INTEROP_TARGET") == "etcd" else start_dualmode
+        self.etcd = cache(self._start_etcd)
+        self.tested = cache(self._start_tested)
+        self.proxy = cache(self._start_proxy)
+        self.certificates = cache(self._make_certificates)
+
+    def _make_certificates(self) -> Certificates:
+        return make_certificates(self._directory("certificates"))
+
+    def _start_etcd(self, tls: bool = False, purpose: str = "") -> Server:
+        """`purpose` tells two etcds apart that must not share a store."""
+        directory = self._directory(f"etcd{purpose}{tls}")
+        return self._stack.enter_context(start_etcd(directory, self.certificates() if tls else None, name=NAME))
+
+    def _start_tested(self, tls: bool = False) -> Server:
+        directory = self._directory(f"tested{tls}")
+        return self._stack.enter_context(self._tested(directory, self.certificates() if tls else None, name=NAME))
+
+    def _start_proxy(self) -> Server:
+        behind = self.etcd(purpose="behind-proxy")
+        return self._stack.enter_context(start_proxy(self._directory("proxy"), behind.url))
+
+
+@pytest.fixture(scope="session")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with contextlib.ExitStack() as stack:
+        yield Farm(lambda name: tmp_path_factory.mktemp(name), stack)
+
+
+def make_pair(farm: Farm, way: str) -> Pair:
+    """`way`: how etcdctl reaches the tested server."""
+    match way:
+        case "plain":
+            return Pair(ETCDCTL, farm.etcd(), farm.tested())
+        case "tls":
+            return Pair(ETCDCTL, farm.etcd(tls=True), farm.tested(tls=True))
+        case "proxy":
+            return Pair(ETCDCTL, farm.etcd(), farm.proxy())
+        case "etcdctl-3.4":
+            return Pair(DEBIAN_ETCDCTL, farm.etcd(), farm.tested())
+    raise AssertionError(way)
+
+
+@pytest.fixture(scope="session", params=["plain", "tls", "proxy", "etcdctl-3.4"])
+def shared_pair(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Pair]:
+    if request.param == "etcdctl-3.4" and not DEBIAN_ETCDCTL.exists():
+        pytest.skip(f"no {DEBIAN_ETCDCTL}: Debian's etcd-client is not installed")
+    pair = make_pair(farm, request.param)
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def pair(shared_pair: Pair) -> Pair:
+    """etcd and the tested server, both empty."""
+    shared_pair.reset()
+    return shared_pair
+
+
+@pytest.fixture
+def tested(farm: Farm) -> Server:
+    """The server under test, without TLS."""
+    return farm.tested()
