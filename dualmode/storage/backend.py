@@ -260,8 +260,8 @@ def _options(read_only: bool) -> Options:
     blocks.set_bloom_filter(_BLOOM_BITS, False)
     blocks.set_format_version(5)
     blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
-    # Indexes and filters live in the cache, so that memory does not grow with the number of keys, and are cut into small
-    # partitions: whole ones (hundreds of KiB) push each other out, and then a point read costs 50 us instead of 5.
+    # Indexes and filters live in the cache, so that memory does not grow with the number of keys, and are cut into
+    # small partitions: whole ones (hundreds of KiB) push each other out, and a point read costs 50 us instead of 5.
     blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
     blocks.set_partition_filters(True)
     blocks.set_metadata_block_size(limits.STORE_BLOCK_BYTES)

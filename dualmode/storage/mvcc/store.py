@@ -22,6 +22,8 @@ from dualmode.storage.backend import Backend, Batch, new_batch
 from dualmode.storage.leases import Leases
 from dualmode.storage.mvcc import changes, history, keyvalue, rows
 from dualmode.storage.mvcc.changes import Change, Commit
+from dualmode.storage.mvcc.compaction import compaction_step
+from dualmode.storage.mvcc.hashing import HashRun, StoreHash
 from dualmode.storage.mvcc.heads import HeadCache
 from dualmode.storage.mvcc.interval import interval
 from dualmode.storage.mvcc.pending import PendingRows, merge
@@ -42,7 +44,6 @@ class Store:
         self.state = rows.State() if stored is None else rows.State.decode(stored)
         #: Newest revision: what the next write goes above.
         self.revision = self.state.revision
-        self.leases: Leases
         self._heads = HeadCache(head_cache_bytes)
         self._pending = PendingRows(backend)
         self.leases = Leases(self._pending)
@@ -67,6 +68,19 @@ class Store:
     def applied_term(self) -> int:
         """Term of that entry."""
         return self.state.applied_term
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of all records with their history, counted as etcd's file would: what the quota is held against.
+
+        The sum is exact and falls as compaction removes records; there is nothing to defragment.
+        """
+        return self.state.record_bytes
+
+    @property
+    def in_use_size(self) -> int:
+        """The same number: no space is held that is not in use."""
+        return self.state.record_bytes
 
     @property
     def current_revision(self) -> int:
@@ -275,6 +289,45 @@ class Store:
         return changes.read_changes(
             self.backend, self.state.compacted, low_revision, high, key, range_end, with_previous
         )
+
+    # --- Compaction and hashes -------------------------------------------------------------------------------
+
+    def compact(self, revision: int) -> None:
+        """Makes what only revisions below `revision` can see unreadable, from now on; `compaction_step` removes it.
+
+        Belongs to a pass. Raises `errors.COMPACTED` (not above the last one) and `errors.FUTURE_REVISION`.
+        """
+        assert self._batch is not None, "a compaction belongs to a pass"
+        if revision <= self.state.compacted:
+            raise errors.COMPACTED
+        if revision > self.revision:
+            raise errors.FUTURE_REVISION
+        self.state.compacted = revision
+
+    def compaction_step(self, budget_rows: int) -> bool:
+        """Removes some of what is compacted, looking at `budget_rows` records; True when there is nothing left to do.
+
+        Between passes; goes on after a restart where it stopped.
+        """
+        assert self._batch is None, "compaction steps come between passes"
+        return compaction_step(self.backend, self.state, budget_rows)
+
+    def start_hash(self, revision: int = 0) -> HashRun:
+        """Begins to compute the hash of everything up to `revision` (0: now), of the store as it is now.
+
+        Between passes. Raises `errors.COMPACTED` and `errors.FUTURE_REVISION`.
+        """
+        assert self._batch is None, "a hash is of what finished passes wrote"
+        if revision <= 0:
+            revision = self.revision
+        self._check_revision(revision)
+        return HashRun(self.backend.view(), revision, self.state.compacted, self.revision)
+
+    def hash_by_revision(self, revision: int = 0) -> StoreHash:
+        """(hash, compact_revision, current_revision) in one go; a large store takes seconds: see `start_hash`."""
+        run = self.start_hash(revision)
+        run.step(0)
+        return run.result()
 
     # --- Rows beside the keys --------------------------------------------------------------------------------
 
