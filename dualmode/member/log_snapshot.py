@@ -33,8 +33,9 @@ class LogSnapshot:
         if stored is None:
             return cls()
         fields: dict[str, Any] = json.loads(stored)
-        conf = {key: tuple(value) if isinstance(value, list) else value for key, value in fields["conf_state"].items()}
-        return cls(fields["index"], fields["term"], ConfState(**conf))
+        conf = fields["conf_state"]
+        lists = (tuple(conf[name]) for name in ("voters", "learners", "voters_outgoing", "learners_next"))
+        return cls(fields["index"], fields["term"], ConfState(*lists, auto_leave=conf["auto_leave"]))
 
     def write(self, rows: BucketRows) -> None:
         """Puts it into the running pass."""

@@ -23,7 +23,7 @@ from dualmode.member.replica_counters import ReplicaCounters
 from dualmode.member.disk_door import DiskDoor
 from dualmode.raft import ConfState, Entry, EntryType, MemoryStorage, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
-from dualmode.storage.mvcc.store import Commit, Store
+from dualmode.storage.mvcc import Commit, Store
 from dualmode.storage.wal import WriteAheadLog
 
 _log = log.get("replica")

@@ -53,7 +53,7 @@ def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
     if more:
         kvs = kvs[:limit]
     if request.keys_only:
-        kvs = [keyvalue.without_value(kv) for kv in kvs]
+        kvs = [_without_value(kv) for kv in kvs]
     parts = [header_field]
     for kv in kvs:
         length = len(kv)
@@ -69,6 +69,11 @@ def field(kv: bytes) -> bytes:
     """One element of `kvs`. (`prev_kv` of PutResponse is field 2 as well.)"""
     length = len(kv)
     return (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv
+
+
+def _without_value(kv: bytes) -> bytes:
+    key, create, mod, version, _, lease = keyvalue.fields(kv)
+    return keyvalue.encode(key, create, mod, version, b"", lease)
 
 
 def _count_field(count: int) -> bytes:
