@@ -1,0 +1,114 @@
+"""The index against a list of intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualmode.member.watch.encoding import WITH_PREVIOUS
+from dualmode.member.watch.index import Group, WatchIndex
+from dualmode.member.watch.watcher import Watcher, WatchStream
+from tests.member.watch.fakes import FakeStream
+
+KEYS = st.binary(max_size=3)
+INTERVALS = st.tuples(KEYS, st.none() | KEYS)
+
+
+def watcher(low: bytes, high: bytes | None, wants: int = 0) -> Watcher:
+    stream: Any = FakeStream()
+    return Watcher(WatchStream(stream), 0, low, high, wants, 1)
+
+
+def found(index: WatchIndex, key: bytes) -> set[Watcher]:
+    groups = index.matching(key)
+    return {one for group in groups for one in group.watchers}
+
+
+def check_tree(node: Group | None) -> list[Group]:
+    """The nodes in order, each subtree having been found right."""
+    if node is None:
+        return []
+    left, right = check_tree(node.left), check_tree(node.right)
+    below = left + right
+    assert all(child.order < node.order for child in left)
+    assert all(child.order > node.order for child in right)
+    assert all(child.priority <= node.priority for child in below)
+    ends = [one.high for one in [node, *below]]
+    assert node.greatest_end == (None if None in ends else max(end for end in ends if end is not None))
+    return [*left, node, *right]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "inside", "outside"),
+    [
+        (b"a", b"a\0", [b"a"], [b"", b"a\0", b"b", b"`\xff"]),
+        (b"a", b"c", [b"a", b"a\0", b"b", b"b\xff\xff"], [b"", b"c", b"`\xff"]),
+        (b"b", None, [b"b", b"c", b"\xff\xff"], [b"", b"a", b"a\xff"]),
+        (b"\0", None, [b"\0", b"a", b"\xff"], [b""]),
+    ],
+)
+def test_a_watcher_is_found_by_the_keys_of_its_interval(
+    low: bytes, high: bytes | None, inside: list[bytes], outside: list[bytes]
+) -> None:
+    index = WatchIndex()
+    one = watcher(low, high)
+    index.add(one)
+    for key in inside:
+        assert found(index, key) == {one}
+    for key in outside:
+        assert not found(index, key)
+
+
+def test_watchers_of_one_interval_share_a_group() -> None:
+    index = WatchIndex()
+    watchers = [watcher(b"a", b"b") for _ in range(3)]
+    for one in watchers:
+        index.add(one)
+    assert len(index.matching(b"a")) == 1
+    assert index.size == 3
+
+
+@given(
+    st.lists(st.tuples(INTERVALS, st.booleans()), max_size=40),
+    st.lists(KEYS, min_size=1, max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_it_finds_what_a_list_finds(
+    changes: list[tuple[tuple[bytes, bytes | None], bool]], keys: list[bytes], random: Any
+) -> None:
+    index = WatchIndex()
+    present: list[Watcher] = []
+    for (low, high), removes in changes:
+        if removes and present:
+            gone = present.pop(random.randrange(len(present)))
+            index.remove(gone)
+            assert gone.index is None
+        else:
+            one = watcher(low, high, random.choice([0, WITH_PREVIOUS]))
+            index.add(one)
+            present.append(one)
+        check_tree(index._root)
+    for key in keys:
+        expected = {one for one in present if one.low <= key and (one.high is None or key < one.high)}
+        assert found(index, key) == expected
+    assert index.size == len(present)
+    assert index.wanting_previous == sum(one.wants for one in present)
+    assert set(index.watchers()) == set(present)
+    assert set(index.release()) == set(present)
+    assert index.size == index.wanting_previous == 0
+    assert not any(found(index, key) for key in keys)
+
+
+def test_ten_thousand_ranges_make_a_flat_tree() -> None:
+    index = WatchIndex()
+    for number in range(10_000):
+        index.add(watcher(b"k%06d/" % number, b"k%06d0" % number))
+
+    def depth(node: Group | None) -> int:
+        return 0 if node is None else 1 + max(depth(node.left), depth(node.right))
+
+    # A random search tree of this size is about 31 deep; chance alone does not make it twice as deep.
+    assert depth(index._root) < 62
