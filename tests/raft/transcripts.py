@@ -2,19 +2,23 @@
 
     python -m tests.raft.transcripts FOLDER
 
-prints a few lines per failing file, then `N passed, N failed`; the exit code is 1 if any failed.
+prints a line per failing file, then `N passed, N failed`; the exit code is 1 if any failed.
+
+    python -m tests.raft.transcripts --rewrite FOLDER
+
+writes what the commands produce now into the files. Read the difference before you believe it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from dualmode.raft import BrokenInvariant
 from tests.raft.language import confchange, interaction, quorum
-from tests.raft.language.cases import Case, TranscriptError, read_cases
+from tests.raft.language.cases import Case, TranscriptError, read_cases, rewrite
 
 
 class Session(Protocol):
@@ -51,20 +55,26 @@ def kind_of(path: Path, cases: Sequence[Case]) -> str:
     return path.parent.name if path.parent.name in _KINDS else "interaction"
 
 
+def replay(path: Path, cases: Sequence[Case]) -> Iterator[str]:
+    """The output of each case in turn."""
+    session = _KINDS[kind_of(path, cases)]()
+    for case in cases:
+        output = session.run(case)
+        yield output if not output or output.endswith("\n") else f"{output}\n"
+
+
 def first_difference(path: Path) -> str | None:
     """Replay a file. Returns a description of the first difference, or None."""
     try:
-        cases = read_cases(path.read_text(encoding="utf-8"))
+        cases = read_cases(read_text(path))
     except (TranscriptError, UnicodeDecodeError) as error:
         return f"{path}: {error}"
-    session = _KINDS[kind_of(path, cases)]()
+    outputs = replay(path, cases)
     for case in cases:
         try:
-            output = session.run(case)
+            output = next(outputs)
         except (TranscriptError, BrokenInvariant, AssertionError, ValueError, LookupError) as error:
             return f"{path}:{case.line}: {case.command}: {type(error).__name__}: {error}"
-        if output and not output.endswith("\n"):
-            output += "\n"
         if output != case.expected:
             return f"{path}:{case.line}: {case.command}: {_describe(case.expected, output)}"
     return None
@@ -80,11 +90,25 @@ def _describe(expected: str, output: str) -> str:
     return f"expected {expected!r}, got {output!r}"
 
 
+def read_text(path: Path) -> str:
+    """The file as it is: what ends its lines matters."""
+    return path.read_bytes().decode("utf-8")
+
+
+def rewrite_file(path: Path) -> None:
+    text = read_text(path)
+    cases = read_cases(text)
+    path.write_text(rewrite(text, cases, list(replay(path, cases))), encoding="utf-8", newline="")
+
+
 def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1:
-        print("usage: python -m tests.raft.transcripts FOLDER", file=sys.stderr)
+    if not arguments or arguments[:-1] not in ([], ["--rewrite"]):
+        print("usage: python -m tests.raft.transcripts [--rewrite] FOLDER", file=sys.stderr)
         return 2
-    files = transcript_files(Path(arguments[0]))
+    files = transcript_files(Path(arguments[-1]))
+    if arguments[0] == "--rewrite":
+        for path in files:
+            rewrite_file(path)
     differences = [difference for path in files if (difference := first_difference(path)) is not None]
     for difference in differences:
         print(difference)

@@ -25,13 +25,18 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One command, its input, and the text it must produce. `line` is where the directive stands, from 1."""
+    """One command, its input, and the text it must produce. `line` is where the directive stands, from 1.
+
+    The lines `start` <= number < `end` (from 0) of the file hold the separator and the output.
+    """
 
     command: str
     arguments: tuple[Argument, ...]
     input: str
     expected: str
     line: int
+    start: int
+    end: int
 
     def bare(self) -> list[str]:
         """Keys of the arguments without values."""
@@ -94,12 +99,17 @@ class _Reader:
             try:
                 command, arguments = parse_directive(directive)
                 if command != "subtest":
-                    yield Case(command, arguments, self._input(), self._expected(), line)
+                    yield self._case(command, arguments, line)
             except TranscriptError as error:
                 raise TranscriptError(f"line {line}: {error}") from None
 
+    def _case(self, command: str, arguments: tuple[Argument, ...], line: int) -> Case:
+        text = self._input()
+        start = self._position - 1 if self._lines[self._position - 1] == SEPARATOR else self._position
+        return Case(command, arguments, text, self._expected(), line, start, self._position)
+
     def _input(self) -> str:
-        lines = []
+        lines: list[str] = []
         while self._more():
             line = self._next()
             if line == SEPARATOR:
@@ -111,7 +121,7 @@ class _Reader:
         if self._more() and self._lines[self._position] == SEPARATOR:
             self._position += 1
             return self._double_form()
-        lines = []
+        lines: list[str] = []
         while self._more():
             line = self._next()
             if not line.strip():
@@ -120,7 +130,7 @@ class _Reader:
         return "".join(f"{line}\n" for line in lines)
 
     def _double_form(self) -> str:
-        lines = []
+        lines: list[str] = []
         while self._more():
             line = self._next()
             if line == SEPARATOR and self._more():
@@ -133,6 +143,22 @@ class _Reader:
             else:
                 lines.append(line)
         raise TranscriptError("output in double form is not closed")
+
+
+def rewrite(text: str, cases: list[Case], outputs: list[str]) -> str:
+    """The file with the expected outputs replaced; everything else stays as it is."""
+    lines = text.split("\n")
+    result: list[str] = []
+    position = 0
+    for case, output in zip(cases, outputs, strict=True):
+        result += lines[position : case.start]
+        body = output.removesuffix("\n").split("\n") if output else []
+        if any(not line.strip() for line in body):
+            result += [SEPARATOR, SEPARATOR, *body, SEPARATOR, SEPARATOR, ""]
+        else:
+            result += [SEPARATOR, *body, ""]
+        position = case.end
+    return "\n".join(result + lines[position:]).rstrip("\n") + "\n"
 
 
 def parse_directive(directive: str) -> tuple[str, tuple[Argument, ...]]:

@@ -31,7 +31,8 @@ class Environment:
 
     def _take(self, to: int, kind: MessageType | None, dropping: bool) -> list[Message]:
         """Messages for one recipient leave the network; some may not get lost."""
-        taken, kept = [], []
+        taken: list[Message] = []
+        kept: list[Message] = []
         for message in self.network:
             safe = dropping and (
                 message.sender == message.to or message.sender in _LOCAL_THREADS or message.to in _LOCAL_THREADS
