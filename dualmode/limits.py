@@ -213,3 +213,5 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 CLIENT_MESSAGE_BYTES: Final = 2**31 - 1
 #: A stream of ours waits while more than this is unsent.
 CLIENT_UNSENT_BYTES: Final = 256 * KIB
+#: etcd's default for `--quota-backend-bytes`.
+DEFAULT_QUOTA_BYTES: Final = 2 * 1024 * MIB

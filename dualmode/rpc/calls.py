@@ -24,6 +24,7 @@ class Metadata(Protocol):
     client_api_version: str  #: `client-api-version`, "unknown" when absent
     timeout_seconds: float | None  #: `grpc-timeout`
     is_gateway: bool  #: came through the JSON gateway
+    refusal: RpcError | None  #: why no call with this metadata can be served
 
     def get(self, name: str) -> str | None: ...
 
@@ -39,16 +40,30 @@ class Reply(Protocol):
 class UnaryCall(Reply, Protocol):
     """A unary call in progress. Answering one whose client has gone is fine and does nothing."""
 
-    metadata: Metadata
-    peer: PeerIdentity
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def peer(self) -> PeerIdentity: ...
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """Calls back when the client goes before it is answered. To be asked for before the handler returns; one
+        callback per call."""
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Runs a task for a handler that has to wait for more than one thing. It is cancelled when the client goes or
+        the deadline passes; what it raises becomes the call's error. To be called before the handler returns."""
 
 
 class ServerStream(Protocol):
     """A streaming call in progress. `receive` belongs to one task; the sending calls may come from anywhere on the
     loop (apply pushes watch events with `send_now`)."""
 
-    metadata: Metadata
-    peer: PeerIdentity
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def peer(self) -> PeerIdentity: ...
 
     async def receive(self) -> bytes | None:
         """The next request message, None once the client has half-closed; raises `RpcError` CANCELLED when the client
