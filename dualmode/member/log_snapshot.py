@@ -34,8 +34,14 @@ class LogSnapshot:
             return cls()
         fields: dict[str, Any] = json.loads(stored)
         conf = fields["conf_state"]
-        lists = (tuple(conf[name]) for name in ("voters", "learners", "voters_outgoing", "learners_next"))
-        return cls(fields["index"], fields["term"], ConfState(*lists, auto_leave=conf["auto_leave"]))
+        conf_state = ConfState(
+            voters=tuple(conf["voters"]),
+            learners=tuple(conf["learners"]),
+            voters_outgoing=tuple(conf["voters_outgoing"]),
+            learners_next=tuple(conf["learners_next"]),
+            auto_leave=conf["auto_leave"],
+        )
+        return cls(fields["index"], fields["term"], conf_state)
 
     def write(self, rows: BucketRows) -> None:
         """Puts it into the running pass."""

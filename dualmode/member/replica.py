@@ -127,10 +127,12 @@ class Replica:
         """Works until cancelled. Raises `StorageError` when the disk does not take what it must."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tick)
-            if self.has_sole_voter:
-                # Nobody else could vote: waiting for an election timeout would only delay the start.
-                self.node.campaign()
             try:
+                # What is committed is applied first: before, the node does not even know that it is a voter.
+                await self._turn()
+                if self.has_sole_voter:
+                    # Nobody else could vote: waiting for an election timeout would only delay the start.
+                    self.node.campaign()
                 while True:
                     await self._turn()
                     if not self._incoming and not self._ticks_due and not self.node.has_ready():

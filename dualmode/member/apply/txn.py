@@ -99,7 +99,9 @@ def execute(store: writes.WriteView, request: Any, path: Iterator[bool], header_
     """Pass 3: the serialised TxnResponse. `header_field` is asked after the last operation, since the header tells
     the revision then."""
     succeeded = next(path)
-    parts = [_execute_operation(store, operation, path) for operation in (request.success if succeeded else request.failure)]
+    parts = [
+        _execute_operation(store, operation, path) for operation in (request.success if succeeded else request.failure)
+    ]
     return b"".join((header_field(), b"\x10\x01" if succeeded else b"", *parts))
 
 

@@ -33,7 +33,9 @@ class KvService:
         return [
             Method(_SERVICE, "Range", Kind.UNARY, pb.RangeRequest, pb.RangeResponse, self.range),
             Method(_SERVICE, "Put", Kind.UNARY, pb.PutRequest, pb.PutResponse, self.put),
-            Method(_SERVICE, "DeleteRange", Kind.UNARY, pb.DeleteRangeRequest, pb.DeleteRangeResponse, self.delete_range),
+            Method(
+                _SERVICE, "DeleteRange", Kind.UNARY, pb.DeleteRangeRequest, pb.DeleteRangeResponse, self.delete_range
+            ),
             Method(_SERVICE, "Txn", Kind.UNARY, pb.TxnRequest, pb.TxnResponse, self.txn),
             Method(_SERVICE, "Compact", Kind.UNARY, pb.CompactionRequest, pb.CompactionResponse, self.compact),
         ]

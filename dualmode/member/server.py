@@ -1,0 +1,171 @@
+"""Does: puts one member together from what is on its disk, and runs its tasks."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from dualmode import limits
+from dualmode.edge.outbox import Outbox
+from dualmode.member.apply.alarms import Alarms
+from dualmode.member.apply.applier import Applier
+from dualmode.member.cluster.membership import Membership
+from dualmode.member.cluster.service import ClusterService
+from dualmode.member.disk_door import DiskDoor
+from dualmode.member.free_space import FreeSpace
+from dualmode.member.headers import ResponseHeaders
+from dualmode.member.identity import RequestIds
+from dualmode.member.kv.service import KvService
+from dualmode.member.leader_streams import LeaderStreams
+from dualmode.member.lease.access import OneMember
+from dualmode.member.lease.expiry import LeaseExpiry
+from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
+from dualmode.member.lease.service import LeaseService
+from dualmode.member.log_compaction import LogCompactor
+from dualmode.member.maintenance.compaction import Compactor
+from dualmode.member.maintenance.service import MaintenanceService
+from dualmode.member.opening import OpenMember, make_node
+from dualmode.member.replica import Replica
+from dualmode.member.replica_counters import ReplicaCounters
+from dualmode.member.watch.hub import WatchHub
+from dualmode.member.watch.service import WatchService
+from dualmode.metrics import Histogram, exponential_buckets
+from dualmode.rpc.calls import Method
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOptions:
+    """What a member can be told about itself; where and how it listens is not its business."""
+
+    data_dir: Path
+    heartbeat_seconds: float = 0.1
+    election_seconds: float = 1.0
+    pre_vote: bool = True
+    snapshot_count: int = 10_000
+    snapshot_catch_up_entries: int = 5_000
+    max_request_bytes: int = limits.MAX_REQUEST_BYTES
+    max_txn_operations: int = limits.MAX_TXN_OPERATIONS
+    quota_bytes: int = limits.DEFAULT_QUOTA_BYTES
+    watch_progress_seconds: float = 600.0
+    free_space_bytes: int = limits.FREE_SPACE_BYTES
+
+    @property
+    def request_timeout_seconds(self) -> float:
+        """How long a request may be on its way through the log (etcd: 5 s and two election timeouts)."""
+        return 5.0 + 2 * self.election_seconds
+
+
+class MemberServer:
+    """One member: the replica, the services on it, and the tasks that keep both going."""
+
+    def __init__(self, options: MemberOptions, opened: OpenMember, outbox: Outbox) -> None:
+        self.opened = opened
+        self.outbox = outbox
+        self.wal_sync_seconds = Histogram(exponential_buckets(0.001, 2, 14))
+        self.counters = ReplicaCounters()
+        store = opened.store
+        headers = ResponseHeaders(opened.cluster_id, opened.member_id)
+        self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds))
+        self.lessor.load((one.lease_id, one.ttl_seconds, one.remaining_seconds) for one in store.leases.all())
+        applier = Applier(store, self.lessor, Alarms(store), Membership(store), headers, trio.current_time)
+        self.watch_hub = WatchHub(store, headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds))
+        self.disk_door = DiskDoor(self.wal_sync_seconds.observe)
+        request_ids = RequestIds(opened.member_id, int(time.time() * 1000))
+        self.replica = Replica(
+            self._make_node(options),
+            opened.raft_storage,
+            opened.wal,
+            store,
+            applier,
+            self.disk_door,
+            self.counters,
+            request_timeout_seconds=options.request_timeout_seconds,
+            tick_seconds=options.heartbeat_seconds,
+            max_request_bytes=options.max_request_bytes,
+            next_request_id=request_ids.next,
+            publish=self.watch_hub.publish,
+            flush=outbox.flush,
+            has_space=FreeSpace(options.data_dir, options.free_space_bytes, trio.current_time).has_space,
+        )
+        self.compactor = Compactor(store)
+        self._compacted = store.compacted
+        self.log_compactor = LogCompactor(
+            opened.backend,
+            opened.wal,
+            opened.raft_storage,
+            opened.log_snapshot,
+            count=options.snapshot_count,
+            catch_up_entries=0 if self.replica.has_sole_voter else options.snapshot_catch_up_entries,
+            in_pass=self.replica.in_pass,
+        )
+        self.replica.on_applied = self._on_applied
+        self.leader_streams = LeaderStreams()
+        leader = OneMember()
+        self.lease_expiry = LeaseExpiry(
+            self.lessor, leader, self.replica.propose, extend_seconds=options.election_seconds
+        )
+        self.replica.on_leadership.append(self.lease_expiry.on_leadership)
+        self.watch = WatchService(self.watch_hub, self.leader_streams)
+        self.lease = LeaseService(
+            self.lessor,
+            store.leases,
+            leader,
+            self.leader_streams,
+            propose=self.replica.propose,
+            header_field=lambda: headers.field(store.revision),
+            next_lease_id=request_ids.next_lease,
+            spawn=self._spawn,
+            request_timeout_seconds=options.request_timeout_seconds,
+        )
+        self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical)
+        self.cluster = ClusterService(self.replica)
+        self.maintenance = MaintenanceService(self.replica, options.quota_bytes)
+        self._nursery: trio.Nursery | None = None
+
+    def _make_node(self, options: MemberOptions) -> Any:
+        ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
+        dice = random.SystemRandom()
+        return make_node(self.opened, ticks, options.pre_vote, limits.PROPOSED_BYTES_PER_BATCH, dice.randrange)
+
+    def methods(self) -> list[Method]:
+        """All RPCs this member serves."""
+        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance)
+        return [method for service in services for method in service.methods()]
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Runs until cancelled. Raises `StorageError` when the disk fails; the first error ends everything."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self.outbox.start(self._nursery)
+                self._nursery.start_soon(self.replica.run)
+                self._nursery.start_soon(self.watch.run)
+                self._nursery.start_soon(self.lease_expiry.run)
+                self._nursery.start_soon(self.compactor.run)
+                self._nursery.start_soon(self.log_compactor.run)
+                task_status.started()
+        finally:
+            self._nursery = None
+            self.disk_door.close()
+
+    def _on_applied(self, index: int, term: int) -> None:
+        self.log_compactor.note_applied(index, term, self.replica.conf_state)
+        compacted = self.opened.store.compacted
+        if compacted != self._compacted:
+            self._compacted = compacted
+            self.compactor.schedule()
+
+    def _spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(function, *args)
+
+
+def _with_jitter(interval_seconds: float) -> Callable[[], float]:
+    """etcd spreads progress notifications by up to a tenth, so that not all streams are woken together."""
+    dice = random.SystemRandom()
+    return lambda: interval_seconds * (1 + dice.random() / 10)
