@@ -28,6 +28,7 @@ from tests.interop.servers import (
 
 #: Both sides of a pair have the same member name, since etcdctl prints it.
 NAME = "one"
+start_tested = start_etcd if os.environ.get("INTEROP_TARGET") == "etcd" else start_dualmode
 
 
 class Farm:
@@ -36,7 +37,6 @@ class Farm:
     def __init__(self, directory: Callable[[str], Path], stack: contextlib.ExitStack) -> None:
         self._directory = directory
         self._stack = stack
-        self._tested = start_etcd if os.environ.get("INTEROP_TARGET") == "etcd" else start_dualmode
         self.etcd = cache(self._start_etcd)
         self.tested = cache(self._start_tested)
         self.proxy = cache(self._start_proxy)
@@ -52,7 +52,7 @@ class Farm:
 
     def _start_tested(self, tls: bool = False) -> Server:
         directory = self._directory(f"tested{tls}")
-        return self._stack.enter_context(self._tested(directory, self.certificates() if tls else None, name=NAME))
+        return self._stack.enter_context(start_tested(directory, self.certificates() if tls else None, name=NAME))
 
     def _start_proxy(self) -> Server:
         behind = self.etcd(purpose="behind-proxy")

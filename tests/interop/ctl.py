@@ -41,7 +41,8 @@ _EVERY_SERVERS_OWN: Final = (
 )
 #: The client's own log lines on stderr: time stamps, addresses and retries.
 _CLIENT_LOG: Final = re.compile(r'^(?:\{"level":|\d{4}[/-]\d\d[/-]\d\d).*\n?', re.MULTILINE)
-_ATTACHED_KEYS: Final = re.compile(r"attached keys\(\[(.*?)\]\)")
+#: etcd lists the keys of a lease in the order of a Go map: in none.
+_KEYS_OF_LEASE: Final = re.compile(r'(attached keys\(\[|"granted-ttl":\d+,"keys":\[)(.*?)\]')
 _GRANTED: Final = re.compile(r"lease ([0-9a-f]+) granted")
 
 
@@ -97,7 +98,7 @@ class Side:
             text = text.replace(f"{number:x}", name).replace(str(number), name)
         for pattern, replacement in _EVERY_SERVERS_OWN:
             text = pattern.sub(replacement, text)
-        return _ATTACHED_KEYS.sub(lambda match: f"attached keys([{' '.join(sorted(match[1].split()))}])", text)
+        return _KEYS_OF_LEASE.sub(lambda match: f"{match[1]}{sorted(re.split('[ ,]', match[2]))}]", text)
 
 
 class Pair:

@@ -35,9 +35,9 @@ def step_report(pair: Pair, step: Step) -> str:
     ("command", "steps", "lines"),
     [
         ("watch a --rev={r1}", ("put a 1", "put b 1", "put a 2", "del a"), 3 * 3),
-        ("watch --prefix k --rev={r1} -w json", ("put k1 1", "put k2 2", "del --prefix k"), 3),
+        ("watch --prefix k --rev={r3} -w json", ("put k1 1", "put k2 2", "del --prefix k"), 1),
         ("watch --prefix k --prev-kv --rev={r1}", ("put k 1", "put k 2", "del k"), 3 + 5 + 5),
-        ("watch b d --rev={r1} -w fields", ("put b 1", "put d 1", "put c 1", "del b d"), 30),
+        ("watch b d --rev={r3} -w fields --prev-kv", ("put b 1", "put c 1", "del b d"), 30),
         ("watch --from-key k --rev={r1}", ("put a 1", "put k 1", "put z 1"), 6),
         ("watch a --rev={r2} --progress-notify", ("put a 1", "put a 2"), 3),
         ("lease keep-alive {lease0}", ("put a 1",), 1),
