@@ -92,6 +92,8 @@ HTTP2_FRAME_TIMEOUT_SECONDS: Final = 30.0
 HTTP1_HEADER_BYTES: Final = 64 * KIB
 #: Pipelined requests waiting behind the one that is being answered.
 HTTP1_PIPELINED_BYTES: Final = 256 * KIB
+#: Bytes of a streamed body that the reader has not yet consumed: above it we ask not to be given more.
+HTTP1_UNREAD_BYTES: Final = MIB
 
 # --- Listeners -----------------------------------------------------------------------------------------------
 
@@ -148,6 +150,10 @@ WAITING_PROPOSALS: Final = 50_000
 FREE_SPACE_BYTES: Final = 160 * MIB
 #: Between two tries to append to the log of a disk that is full.
 DISK_FULL_RETRY_SECONDS: Final = 1.0
+#: How often the file system is asked.
+FREE_SPACE_CHECK_SECONDS: Final = 1.0
+#: Of that many syncs on a slow disk one is tried inline, to see whether it is still slow.
+SYNCS_BETWEEN_PROBES: Final = 64
 #: Rows looked at in one step of a compaction: about 2 ms of the loop.
 COMPACTION_STEP_ROWS: Final = 1000
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
