@@ -1,0 +1,117 @@
+"""gRPC frames: what is one, cut anywhere, and what is refused before it costs anything."""
+
+import gzip
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualmode.errors import Code, RpcError
+from dualmode.http.interface import RequestHead
+from dualmode.rpc.framing import Unframer, check_encoding, frame, only_message, refusal_of_size
+
+LIMIT = 100
+
+
+def compressed(data: bytes) -> bytes:
+    packed = gzip.compress(data)
+    return struct.pack(">BI", 1, len(packed)) + packed
+
+
+def test_a_frame_is_flag_length_message() -> None:
+    assert frame(b"abc") == b"\0\0\0\0\3abc"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "message"),
+    [
+        (frame(b""), None, b""),
+        (frame(b"x" * LIMIT), None, b"x" * LIMIT),
+        (frame(b"plain"), b"gzip", b"plain"),
+        (frame(b"plain"), b"identity", b"plain"),
+        (compressed(b"y" * LIMIT), b"gzip", b"y" * LIMIT),
+        (compressed(b""), b"gzip", b""),
+    ],
+)
+def test_the_only_message(body: bytes, encoding: bytes | None, message: bytes) -> None:
+    assert only_message(body, encoding, LIMIT) == message
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "code", "text"),
+    [
+        (b"", None, Code.UNIMPLEMENTED, "no message"),
+        (b"\0\0\0\0", None, Code.INTERNAL, "middle of a message"),
+        (frame(b"abc")[:-1], None, Code.INTERNAL, "middle of a message"),
+        (frame(b"abc") + b"\0", None, Code.UNIMPLEMENTED, "second message"),
+        (frame(b"x" * 101), None, Code.RESOURCE_EXHAUSTED, r"larger than max \(101 vs. 100\)"),
+        (b"\0\xff\xff\xff\xff", None, Code.RESOURCE_EXHAUSTED, r"larger than max \(4294967295 vs. 100\)"),
+        (b"\x02\0\0\0\0", None, Code.INTERNAL, "unexpected payload format 2"),
+        (compressed(b"a"), None, Code.INTERNAL, "compressed flag set with identity or empty encoding"),
+        (compressed(b"a"), b"identity", Code.INTERNAL, "compressed flag set"),
+        (compressed(b"a"), b"snappy", Code.UNIMPLEMENTED, 'not installed for grpc-encoding "snappy"'),
+        (compressed(b"z" * 101), b"gzip", Code.RESOURCE_EXHAUSTED, r"after decompression larger than max \(101 vs"),
+        (compressed(b"z" * 40_000), b"gzip", Code.RESOURCE_EXHAUSTED, r"larger than max \(101 vs"),
+        (b"\1\0\0\0\2zz", b"gzip", Code.INTERNAL, "failed to decompress"),
+        (b"\1\0\0\0\x0a" + gzip.compress(b"abc")[:10], b"gzip", Code.INTERNAL, "unexpected EOF"),
+    ],
+)
+def test_what_is_no_only_message(body: bytes, encoding: bytes | None, code: Code, text: str) -> None:
+    with pytest.raises(RpcError, match=text) as caught:
+        only_message(body, encoding, LIMIT)
+    assert caught.value.code is code
+
+
+@given(st.lists(st.binary(max_size=LIMIT), max_size=8), st.data())
+def test_messages_come_out_whatever_the_cuts(messages: list[bytes], data: st.DataObject) -> None:
+    wire = b"".join(frame(message) if len(message) % 2 else compressed(message) for message in messages)
+    unframer = Unframer(b"gzip", 2 * LIMIT)
+    received = []
+    while wire:
+        cut = data.draw(st.integers(1, len(wire)))
+        unframer.feed(wire[:cut])
+        wire = wire[cut:]
+        while (message := unframer.take()) is not None:
+            received.append(message)
+    unframer.check_end()
+    assert received == messages
+    assert unframer.buffered_bytes == 0
+
+
+def test_every_cut_of_two_messages() -> None:
+    wire = frame(b"one") + frame(b"two")
+    for cut in range(len(wire) + 1):
+        unframer = Unframer(None, LIMIT)
+        unframer.feed(wire[:cut])
+        first = [message for message in iter(unframer.take, None)]
+        unframer.feed(wire[cut:])
+        assert first + list(iter(unframer.take, None)) == [b"one", b"two"]
+
+
+def test_too_large_a_message_is_refused_at_its_prefix() -> None:
+    unframer = Unframer(None, LIMIT)
+    unframer.feed(frame(b"x" * 101)[:5])
+    with pytest.raises(RpcError, match="101 vs. 100"):
+        unframer.take()
+
+
+def test_an_end_within_a_message() -> None:
+    unframer = Unframer(None, LIMIT)
+    unframer.feed(b"\0\0")
+    assert unframer.take() is None
+    with pytest.raises(RpcError, match="middle of a message"):
+        unframer.check_end()
+
+
+def test_known_encodings_pass() -> None:
+    for encoding in (None, b"identity", b"gzip"):
+        check_encoding(encoding)
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"), [(((b"content-length", b"205"),), 200), (((b"content-length", b"7"),), 101), ((), 101)]
+)
+def test_the_size_of_a_body_that_was_dropped(fields: tuple[tuple[bytes, bytes], ...], size: int) -> None:
+    head = RequestHead(b"POST", b"http", b"", b"/a/b", fields)
+    assert refusal_of_size(head, LIMIT).message == f"grpc: received message larger than max ({size} vs. 100)"
