@@ -1,0 +1,430 @@
+"""Does: the loop of one client connection: read, hand all that is complete to its routes, write once.
+
+A connection is one task and one `Link`. In a turn it handles everything that one read brought: the HTTP engine parses
+it, every complete call is given to its route, and what was answered leaves in one write (`edge/outbox.py`). A unary
+call has no task; routes that need one get it with `spawn`, in the server's nursery, so that an idle connection owns
+nothing but its one sleeping task.
+
+Time is looked after from outside: `tick`, twice a second. There is no timer per connection or per read.
+
+The life of a connection: opening (the first bytes say what it speaks, perhaps a TLS handshake), open, ending (our half
+is shut, the peer's last bytes are thrown away), over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from dualmode import limits, log
+from dualmode.edge.sniff import Speech, sniff
+from dualmode.edge.wire import Wire
+from dualmode.errors import PeerError
+from dualmode.http.interface import (
+    BodyTooLarge,
+    ConnectionEnded,
+    DataReceived,
+    ErrorCode,
+    Event,
+    Fields,
+    HttpServerConnection,
+    RequestHead,
+    RequestReceived,
+    RequestStarted,
+    StreamDrained,
+    StreamEnded,
+    StreamReset,
+)
+from dualmode.http.routing import PeerIdentity, Sink
+
+if TYPE_CHECKING:
+    import socket
+
+    from dualmode.edge.server import Server
+    from dualmode.http.h1 import Http1ServerConnection
+
+_log = log.get("edge")
+
+#: Go's answer to a plain request on a TLS port, understood by people with curl.
+_PLAIN_ON_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+#: A fatal handshake_failure alert (RFC 8446 section 6): a TLS client on a plain port hears more than a closed socket.
+_TLS_ON_PLAIN = b"\x15\x03\x01\x00\x02\x02\x28"
+
+
+class Connection:
+    """One accepted connection. `run` is its task; everything else is called on the same loop and never waits."""
+
+    __slots__ = (
+        "_allows_plain",
+        "_allows_tls",
+        "_deadline",
+        "_http",
+        "_http1",
+        "_is_over",
+        "_left_at_deadline",
+        "_outbox",
+        "_scopes",
+        "_server",
+        "_serving",
+        "_sinks",
+        "_wanted",
+        "_wire",
+        "is_dirty",
+        "is_ending",
+        "peer",
+    )
+
+    def __init__(
+        self, server: Server, sock: socket.socket, address: str, allows_plain: bool, allows_tls: bool, now: float
+    ) -> None:
+        self._server = server
+        self._outbox = server.outbox
+        self._wire = Wire(sock, server.start_task, self._sent_all)
+        self._allows_plain = allows_plain
+        self._allows_tls = allows_tls
+        self._http: HttpServerConnection | None = None
+        #: The same engine when it is HTTP/1.1, which has two wishes more: see `_until_wanted` and `flush`.
+        self._http1: Http1ServerConnection | None = None
+        self._wanted: trio.Event | None = None
+        self._sinks: dict[int, Sink] = {}
+        self._scopes: set[trio.CancelScope] | None = None
+        #: When the connection is cut unless it has got on by then; None while it may live for ever.
+        self._deadline: float | None = now + limits.HANDSHAKE_TIMEOUT_SECONDS
+        self._left_at_deadline = 0
+        self._serving = 0
+        #: The engine wants no more bytes.
+        self._is_over = False
+        self.peer = PeerIdentity(address, is_tls=False)
+        self.is_dirty = False
+        self.is_ending = False
+
+    # --- The task --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serves the connection to its end. Raises nothing but trio.Cancelled."""
+        try:
+            first = await self._open()
+            if first is not None:
+                await self._serve(first)
+            await self._linger()
+        except PeerError as error:
+            _log.debug("connection ended by a fault of the peer", peer=self.peer.address, error=str(error))
+            self._wire.finish()
+        except (OSError, trio.ClosedResourceError):
+            pass  # the peer has reset it, or we have cut it
+        except Exception:
+            _log.exception("connection ended by a fault of ours", peer=self.peer.address)
+        finally:
+            self._forget()
+
+    async def _open(self) -> bytes | None:
+        """Finds out what the peer speaks and sets the engine up; gives the bytes it has to begin with."""
+        opening = b""
+        wire = self._wire
+        while True:
+            data = await wire.receive()
+            if data is None:
+                return None
+            opening += data
+            speech = self._agreed_speech() or sniff(opening)
+            if speech is Speech.TLS and wire.tls is None and self._allows_tls:
+                opening = self._start_tls(opening)
+                speech = self._agreed_speech() or sniff(opening)
+            if speech is Speech.UNDECIDED or (wire.tls is not None and not wire.tls.is_established):
+                continue
+            if not self._accept(speech):
+                wire.finish()
+                return None
+            return opening
+
+    def _start_tls(self, opening: bytes) -> bytes:
+        tls = self._server.tls
+        assert tls is not None
+        self._wire.start_tls(tls.session(self._server.now()))
+        return self._wire.decrypt(opening) or b""
+
+    def _agreed_speech(self) -> Speech | None:
+        """What the two ends agreed on in the handshake; None when it must be sniffed."""
+        tls = self._wire.tls
+        if tls is None or not tls.is_established:
+            return None
+        if not self.peer.is_tls:
+            assert self._server.tls is not None
+            self._server.tls.check_client(tls, self._server.now())
+            self.peer = PeerIdentity(self.peer.address, True, tls.common_name)
+        return {"h2": Speech.HTTP2, "http/1.1": Speech.HTTP1}.get(tls.alpn or "")
+
+    def _accept(self, speech: Speech) -> bool:
+        """Sets the engine up; False when this is not spoken here."""
+        if self._wire.tls is None and not self._allows_plain and speech in (Speech.HTTP1, Speech.HTTP2):
+            _log.debug("plain HTTP on a TLS port", peer=self.peer.address)
+            self._wire.send(_PLAIN_ON_TLS if speech is Speech.HTTP1 else b"")
+            return False
+        if speech is Speech.HTTP2:
+            self._http = self._server.options.http2(self._classify)
+        elif speech is Speech.HTTP1:
+            self._http = self._http1 = self._server.options.http1(self._classify)
+        else:
+            _log.debug("neither HTTP nor TLS that is served here", peer=self.peer.address, speech=speech.value)
+            self._wire.send(_TLS_ON_PLAIN if speech is Speech.TLS else b"")
+            return False
+        self._deadline = None  # from here on the engine's own timers hold
+        self._http.start(self._server.now())
+        return True
+
+    async def _serve(self, data: bytes | None) -> None:
+        """The loop. There is no await between a read and the write that answers it."""
+        http, wire, outbox, now = self._http, self._wire, self._outbox, self._server.now
+        assert http is not None
+        while not self.is_ending:
+            with outbox:
+                if data != b"":  # TLS may have given nothing yet
+                    self._handle(http.receive(data or b"", now()))
+                outbox.mark(self)
+            if data is None:
+                self._end()
+                return
+            if wire.unsent_bytes > limits.CONNECTION_UNSENT_BYTES:
+                await wire.wait_for_room()
+            if self._http1 is not None:
+                await self._until_wanted(self._http1)
+            data = await wire.receive()
+
+    async def _until_wanted(self, http1: Http1ServerConnection) -> None:
+        """HTTP/1.1 has no flow control but not reading: waits while a body or pipelined requests pile up."""
+        while not http1.wants_input and not self.is_ending:
+            self._wanted = trio.Event()
+            await self._wanted.wait()
+
+    async def _linger(self) -> None:
+        """Throws away what the peer still sends until it ends its half; `tick` cuts it when that takes too long."""
+        self._end()
+        while await self._wire.receive_raw():
+            pass
+        await self._wire.wait_until_sent()
+
+    # --- Events ----------------------------------------------------------------------------------------------
+
+    def _classify(self, head: RequestHead) -> int:
+        """The engine's Classifier: resolves the route, once per head."""
+        route = head.route
+        if route is None:
+            route = head.route = self._server.mux.resolve(head, self.peer)
+        limit: int = route.body_limit
+        return limit
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._serving = event.stream_id if hasattr(event, "stream_id") else 0
+            try:
+                if type(event) is RequestReceived:  # the hot path: a whole call
+                    head = event.head
+                    sink = head.route.serve(self, event.stream_id, head, event.body)
+                    if sink is not None:
+                        self._sinks[event.stream_id] = sink
+                else:
+                    self._handle_rarer(event)
+            except Exception:
+                self._fail_stream(self._serving)
+
+    def _handle_rarer(self, event: Event) -> None:
+        match event:
+            case DataReceived(stream_id, data, flow_bytes):
+                sink = self._sinks.get(stream_id)
+                if sink is not None:
+                    sink.on_data(data, flow_bytes)
+                else:
+                    self.acknowledge(stream_id, flow_bytes)  # nobody wants it, but it counts against the window
+            case RequestStarted(stream_id, head):
+                sink = head.route.serve(self, stream_id, head, b"")
+                if sink is not None:
+                    self._sinks[stream_id] = sink
+            case StreamEnded(stream_id, trailers):
+                sink = self._sinks.get(stream_id)
+                if sink is not None:
+                    sink.on_end(trailers)
+            case StreamDrained(stream_id):
+                sink = self._sinks.get(stream_id)
+                if sink is not None:
+                    sink.on_drained()
+            case StreamReset(stream_id, error_code):
+                sink = self._sinks.pop(stream_id, None)
+                if sink is not None:
+                    sink.on_reset(error_code)
+            case BodyTooLarge(stream_id, head):
+                head.route.refuse_body(self, stream_id, head)
+            case ConnectionEnded(error):
+                if error:
+                    _log.debug("connection ended", peer=self.peer.address, error=error)
+                self._is_over = True
+
+    def _fail_stream(self, stream_id: int) -> None:
+        """A route or a task has raised: our bug. That stream dies, nothing else."""
+        _log.exception("a call failed by a fault of ours", peer=self.peer.address, stream_id=stream_id)
+        sink = self._sinks.pop(stream_id, None)
+        if sink is not None:
+            try:
+                sink.on_reset(ErrorCode.INTERNAL_ERROR)
+            except Exception:
+                _log.exception("a call failed again while it was reset", peer=self.peer.address, stream_id=stream_id)
+        self.reset_stream(stream_id, ErrorCode.INTERNAL_ERROR)
+
+    # --- Link ------------------------------------------------------------------------------------------------
+    # Every call but `acknowledge` ends or may end a stream's answer; a sink that has answered hears no more.
+
+    def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
+        """See routing.Link."""
+        self._http.respond(stream_id, head, body, trailers)  # type: ignore[union-attr]
+        if self._sinks:
+            self._sinks.pop(stream_id, None)
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def start_response(self, stream_id: int, head: Fields) -> None:
+        """See routing.Link."""
+        self._http.start_response(stream_id, head)  # type: ignore[union-attr]
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """See routing.Link."""
+        self._http.send_data(stream_id, data, end)  # type: ignore[union-attr]
+        if end:
+            self._sinks.pop(stream_id, None)
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
+        """See routing.Link."""
+        self._http.end_stream(stream_id, trailers)  # type: ignore[union-attr]
+        self._sinks.pop(stream_id, None)
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """See routing.Link."""
+        self._http.reset_stream(stream_id, error_code)  # type: ignore[union-attr]
+        self._sinks.pop(stream_id, None)
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
+        """See routing.Link."""
+        self._http.acknowledge(stream_id, flow_bytes)  # type: ignore[union-attr]
+        if not self.is_dirty:
+            self._outbox.mark(self)
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """See routing.Link. Counts what waits in the socket's queue too, when anything does."""
+        return self._http.unsent_bytes(stream_id) + self._wire.unsent_bytes  # type: ignore[union-attr]
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """See routing.Link. The stream that dies with the task is the one being served now."""
+        if self._scopes is None:
+            self._scopes = set()
+        scope = trio.CancelScope()
+        self._scopes.add(scope)
+        self._server.start_task(self._run_task, scope, self._serving, function, args)
+
+    async def _run_task(
+        self, scope: trio.CancelScope, stream_id: int, function: Callable[..., Awaitable[Any]], args: Any
+    ) -> None:
+        try:
+            with scope:
+                await function(*args)
+        except Exception:
+            self._fail_stream(stream_id)
+        finally:
+            if self._scopes is not None:
+                self._scopes.discard(scope)
+
+    # --- Output, time and the end ----------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Sends what the engine has; called by the outbox."""
+        self.is_dirty = False
+        http = self._http
+        assert http is not None
+        try:
+            if self._http1 is not None:
+                self._advance(self._http1)
+            data = http.take_output()
+            if data:
+                self._wire.send(data)
+            if self._is_over or http.is_finished:
+                self._end()
+        except Exception:
+            _log.exception("connection ended by a fault of ours", peer=self.peer.address)
+            self.cut()
+
+    def _advance(self, http1: Http1ServerConnection) -> None:
+        """An answer may have made room for a request that is here already, or for more input."""
+        while http1.has_more:
+            self._handle(http1.tick(self._server.now()))
+        if self._wanted is not None:
+            self._wanted.set()
+            self._wanted = None
+
+    def tick(self, now: float) -> None:
+        """Looks at the timers, twice a second; the server flushes afterwards."""
+        if self._deadline is not None:
+            if now >= self._deadline and not self._is_still_sending(now):
+                self.cut()
+        elif self._http is not None:
+            self._handle(self._http.tick(now))
+            self._outbox.mark(self)
+
+    def close(self) -> None:
+        """Orderly: calls in flight may finish, new ones are refused, then the connection ends."""
+        if self._http is None:
+            self.cut()
+        elif not self.is_ending:
+            self._http.close()
+            self._outbox.mark(self)
+
+    def cut(self) -> None:
+        """Ends it now."""
+        self.is_ending = True
+        if self._wanted is not None:
+            self._wanted.set()
+        self._wire.abort()
+
+    def _end(self) -> None:
+        """The polite end: what is queued leaves, then our half is shut."""
+        if self.is_ending:
+            return
+        self.is_ending = True
+        self._left_at_deadline = self._wire.unsent_bytes
+        self._deadline = self._server.now() + limits.LINGER_SECONDS
+        self._wire.finish()
+
+    def _is_still_sending(self, now: float) -> bool:
+        """A last answer may be long and its reader slow: while it gets shorter, the deadline moves."""
+        left = self._wire.unsent_bytes
+        if left >= self._left_at_deadline:
+            return False
+        self._left_at_deadline = left
+        self._deadline = now + limits.LINGER_SECONDS
+        return True
+
+    def _sent_all(self) -> None:
+        """The peer reads again: those who held back because of `unsent_bytes` may go on."""
+        with self._outbox:
+            for sink in list(self._sinks.values()):
+                sink.on_drained()
+
+    def _forget(self) -> None:
+        """The task's last act: nobody may wait for this connection any longer."""
+        self.is_ending = self.is_dirty = True  # dirty for ever: nothing is marked any more
+        self._wire.abort()
+        if self._http is not None and not self._is_over:
+            self._handle(self._http.receive(b"", self._server.now()))
+        sinks, self._sinks = self._sinks, {}
+        for sink in sinks.values():
+            sink.on_reset(ErrorCode.CANCEL)
+        for scope in self._scopes or ():
+            scope.cancel()
+        self._scopes = None
+        self._server.forget(self)
