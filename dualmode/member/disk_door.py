@@ -3,8 +3,9 @@
 A sync can go two ways. Through a thread of its own it costs a hand-over there and back (30 to 100 microseconds, more
 beside a busy loop, since the thread must win back the interpreter's lock), and the loop goes on meanwhile. Inline it
 costs nothing but its own time, and the loop stands still. On a disk that syncs in 0.1 ms inline is better for
-everyone; on one that takes 5 ms it would stop watches and reads. So the door remembers how long syncs have taken of
-late, and goes inline only while they are short; one long sync sends the next ones through the thread.
+everyone; on one that takes 5 ms it would stop watches and reads. So the door remembers how long inline syncs have
+taken of late, and goes inline only while that is short. What a sync took in the thread says nothing, since waiting for
+the lock is in it; so on a slow disk one in a few dozen is tried inline, to see whether it has become quick.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import trio
 
 from dualmode import limits
 
-_WEIGHT_OF_NEWEST: Final = 0.2
+_WEIGHT_OF_SLOWER: Final = 0.5
+_WEIGHT_OF_QUICKER: Final = 0.1
 
 
 class DiskDoor:
@@ -27,26 +29,35 @@ class DiskDoor:
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self._observe = observe
-        self._usual_seconds = 1.0  # until measured, take the disk for slow
+        self._usual_seconds = 0.0
+        self._until_probe = 0
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     @property
     def is_quick(self) -> bool:
-        """Whether the next sync may be done inline."""
-        return self._usual_seconds < limits.INLINE_SYNC_SECONDS
+        """Whether the next sync is to be done inline."""
+        return self._usual_seconds < limits.INLINE_SYNC_SECONDS or self._until_probe <= 0
 
     def sync_inline(self, sync: Callable[[], None]) -> None:
         """Syncs here and now. Raises what `sync` raises."""
         started = time.perf_counter()
         sync()
-        self._note(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._observe(seconds)
+        self._until_probe = limits.SYNCS_BETWEEN_PROBES
+        # Slow at once, quick only after a while: a stall must not be repeated inline.
+        if seconds > self._usual_seconds:
+            self._usual_seconds += (seconds - self._usual_seconds) * _WEIGHT_OF_SLOWER
+        else:
+            self._usual_seconds += (seconds - self._usual_seconds) * _WEIGHT_OF_QUICKER
 
     async def sync(self, sync: Callable[[], None]) -> None:
         """Syncs in the thread; the loop goes on meanwhile. Raises what `sync` raises."""
+        self._until_probe -= 1
         started = time.perf_counter()
         await self.run(sync)
-        self._note(time.perf_counter() - started)
+        self._observe(time.perf_counter() - started)
 
     async def run(self, function: Callable[[], object]) -> None:
         """Runs any blocking function in the thread. It cannot be cancelled half-way: what it is for is partly done
@@ -84,11 +95,3 @@ class DiskDoor:
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             work()
-
-    def _note(self, seconds: float) -> None:
-        self._observe(seconds)
-        # Slow at once, quick only after a while: a stall must not be repeated inline.
-        if seconds > self._usual_seconds:
-            self._usual_seconds = seconds
-        else:
-            self._usual_seconds += _WEIGHT_OF_NEWEST * (seconds - self._usual_seconds)

@@ -1,4 +1,4 @@
-"""Does: keeps the write-ahead log and Raft's memory of it short: flush the store, record that, let go of what is behind."""
+"""Does: keeps the write-ahead log and Raft's memory of it short: flush the store, record that, let go of the rest."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import trio
 
 import dualmode
 from dualmode import log
-from dualmode.api import etcdserverpb, membershippb
+from dualmode.api import membershippb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.replica import Replica

@@ -18,9 +18,10 @@ from dualmode.errors import NoSpaceError, RpcError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
 from dualmode.member.cluster.conf_changes import apply_conf_change
+from dualmode.member.disk_door import DiskDoor
+from dualmode.member.free_space import FreeSpace
 from dualmode.member.proposals import Proposal, WaitingProposals
 from dualmode.member.replica_counters import ReplicaCounters
-from dualmode.member.disk_door import DiskDoor
 from dualmode.raft import ConfState, Entry, EntryType, MemoryStorage, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc import Commit, Store
@@ -48,7 +49,7 @@ class Replica:
         next_request_id: Callable[[], int],
         publish: Callable[[list[Commit]], None],
         flush: Callable[[], None],
-        has_space: Callable[[], bool],
+        free_space: FreeSpace,
     ) -> None:
         self.node = node
         self.raft_storage = raft_storage
@@ -63,11 +64,14 @@ class Replica:
         self._next_request_id = next_request_id
         self._publish = publish
         self._flush = flush
-        self._has_space = has_space
+        self._free_space = free_space
         self._incoming: list[Proposal] = []
         self._waiting = WaitingProposals()
         self._wake = trio.Event()
         self._ticks_due = 0
+        #: The loop's clock as of the last tick: exact enough for time-outs of seconds, and free.
+        self._now = trio.current_time()
+        self._space_looked_at = -math.inf
         self._is_stopped = False
         #: Called (on the loop) when this member has become, or ceased to be, leader.
         self.on_leadership: list[Callable[[bool], None]] = []
@@ -91,10 +95,9 @@ class Replica:
         data = requests.encode(kind, message, self._next_request_id())
         if len(data) > self._max_request_bytes:
             raise errors.REQUEST_TOO_LARGE
-        if kind in requests.NEEDS_SPACE and not self._has_space():
+        if kind in requests.NEEDS_SPACE and not self._free_space.has_space:
             raise errors.NO_SPACE
-        deadline = trio.current_time() + self._request_timeout_seconds
-        self._incoming.append(Proposal(data, kind, request, reply, deadline))
+        self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds))
         self._wake.set()
 
     def when_readable(self, answer: Callable[[], None]) -> None:
@@ -143,6 +146,10 @@ class Replica:
 
     async def _tick(self) -> None:
         while True:
+            self._now = trio.current_time()
+            if self._now - self._space_looked_at >= limits.FREE_SPACE_CHECK_SECONDS:
+                self._space_looked_at = self._now
+                self._free_space.look()
             await trio.sleep(self._tick_seconds)
             self._ticks_due += 1
             self._wake.set()
@@ -280,7 +287,11 @@ class Replica:
                 callback(is_leader)
 
     def _expire(self) -> None:
-        self._fail(list(self._waiting.expired(trio.current_time())), errors.TIMEOUT)
+        late = list(self._waiting.expired(self._now))
+        if self._incoming and self._incoming[0].deadline <= self._now:
+            late += [proposal for proposal in self._incoming if proposal.deadline <= self._now]
+            self._incoming = [proposal for proposal in self._incoming if proposal.deadline > self._now]
+        self._fail(late, errors.TIMEOUT)
 
     def _fail(self, proposals: list[Proposal], error: RpcError) -> None:
         if not proposals:
@@ -296,8 +307,3 @@ class Replica:
         everyone = self._incoming + self._waiting.all()
         self._incoming = []
         self._fail(everyone, errors.STOPPED)
-
-
-def ticks_of(duration_seconds: float, tick_seconds: float) -> int:
-    """How many ticks a duration has, at least one."""
-    return max(1, math.floor(duration_seconds / tick_seconds))

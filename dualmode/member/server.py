@@ -72,7 +72,7 @@ class MemberServer:
         store = opened.store
         headers = ResponseHeaders(opened.cluster_id, opened.member_id)
         self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds))
-        self.lessor.load((one.lease_id, one.ttl_seconds, one.remaining_seconds) for one in store.leases.all())
+        self.lessor.load(store.leases.all())
         applier = Applier(store, self.lessor, Alarms(store), Membership(store), headers, trio.current_time)
         self.watch_hub = WatchHub(store, headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds))
         self.disk_door = DiskDoor(self.wal_sync_seconds.observe)
@@ -91,7 +91,7 @@ class MemberServer:
             next_request_id=request_ids.next,
             publish=self.watch_hub.publish,
             flush=outbox.flush,
-            has_space=FreeSpace(options.data_dir, options.free_space_bytes, trio.current_time).has_space,
+            free_space=FreeSpace(options.data_dir, options.free_space_bytes),
         )
         self.compactor = Compactor(store)
         self._compacted = store.compacted

@@ -13,22 +13,21 @@ def free_bytes(directory: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def test_the_answer_follows_the_disk_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    free = 50
-    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1, 1, 0, 0, free, 0, 0, 0, 0, 255)))
-    space = FreeSpace(tmp_path, 10, lambda: now)
-    assert space.has_space()
-    free = 10
-    now += 0.9
-    assert space.has_space()
-    now += 0.1
-    assert not space.has_space()
-    free = 11
-    now += 1
-    assert space.has_space()
+def test_the_answer_follows_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_blocks = iter((50, 10, 11))
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1, 1, 0, 0, next(free_blocks), 0, 0, 0, 0, 255)))
+    space = FreeSpace(tmp_path, 10)
+    answers = []
+    for _ in range(3):
+        space.look()
+        answers.append(space.has_space)
+    assert answers == [True, False, True]
 
 
 def test_it_reads_the_real_file_system(tmp_path: Path) -> None:
-    assert FreeSpace(tmp_path, 0, lambda: 0.0).has_space()
-    assert not FreeSpace(tmp_path, free_bytes(tmp_path) * 1000, lambda: 0.0).has_space()
+    space = FreeSpace(tmp_path, 0)
+    space.look()
+    assert space.has_space
+    full = FreeSpace(tmp_path, free_bytes(tmp_path) * 1000)
+    full.look()
+    assert not full.has_space

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualmode.api import etcdserverpb
-from dualmode.member.headers import varint
+from dualmode.storage.varints import varint
 
 PUT: Final = 4
 DELETE_RANGE: Final = 5
@@ -27,7 +27,8 @@ CLUSTER_MEMBER_ATTR_SET: Final = 1301
 NEEDS_SPACE: Final = frozenset((PUT, TXN, LEASE_GRANT))
 
 _HEADER: Final = 100
-_HEADER_TAG: Final = b"\xa2\x06"
+#: Tag and length of the header, by length: it holds one number.
+_HEADER_LEADS: Final = tuple(b"\xa2\x06" + bytes((length,)) for length in range(12))
 _TAGS: Final = {
     number: varint(number << 3 | 2)
     for number in (
@@ -45,10 +46,22 @@ _TAGS: Final = {
 }
 
 
+def _id_varint(request_id: int) -> bytes:
+    """A request id differs from the one before in its low bits; the eight bytes above 14 bits are kept."""
+    global _high_bits, _high_varint
+    if request_id >> 14 != _high_bits:
+        _high_bits = request_id >> 14
+        _high_varint = varint(_high_bits)
+    return bytes((request_id & 0x7F | 0x80, request_id >> 7 & 0x7F | 0x80)) + _high_varint
+
+
+_high_bits, _high_varint = 0, b"\x00"
+
+
 def encode(kind: int, message: bytes, request_id: int) -> bytes:
     """The data of a log entry that carries `message` (a serialised request) under field `kind`."""
-    header = b"\x08" + varint(request_id)
-    header_field = _HEADER_TAG + bytes((len(header),)) + header
+    header = b"\x08" + _id_varint(request_id)
+    header_field = _HEADER_LEADS[len(header)] + header
     field = _TAGS[kind] + varint(len(message)) + message
     return field + header_field if kind < _HEADER else header_field + field
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from dualmode import errors
 from dualmode.member.apply import writes
-from dualmode.member.headers import varint
 from dualmode.member.kv import ranges
 from dualmode.storage.mvcc import keyvalue
+from dualmode.storage.varints import varint
 
 _EQUAL, _GREATER, _LESS, _NOT_EQUAL = 0, 1, 2, 3
 _RESULTS: Final[dict[int, Callable[[Any, Any], bool]]] = {

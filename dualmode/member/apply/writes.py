@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from dualmode import errors
-from dualmode.member.headers import varint
 from dualmode.member.kv import ranges
 from dualmode.storage.mvcc import keyvalue
+from dualmode.storage.varints import varint
 
 _NOTHING: Final = (b"", 0, 0, 0, b"", 0)
 

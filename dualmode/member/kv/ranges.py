@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from dualmode.member.headers import varint
 from dualmode.storage.mvcc import keyvalue
+from dualmode.storage.varints import varint
 
 #: Tag and length of a `kvs` element (field 2), by length, for the lengths that matter.
 _KV_PREFIXES: Final = tuple(b"\x12" + varint(length) for length in range(4096))
@@ -114,9 +114,9 @@ def _filter(kvs: list[bytes], request: Any) -> list[bytes]:
     kept = []
     for kv in kvs:
         _, create, mod, _, _, _ = keyvalue.fields(kv)
-        if high_mod and mod > high_mod or low_mod and mod < low_mod:
+        if (high_mod and mod > high_mod) or (low_mod and mod < low_mod):
             continue
-        if high_create and create > high_create or low_create and create < low_create:
+        if (high_create and create > high_create) or (low_create and create < low_create):
             continue
         kept.append(kv)
     return kept

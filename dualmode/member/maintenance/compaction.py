@@ -36,14 +36,19 @@ class Compactor:
     async def run(self) -> None:
         """Deletes step by step until cancelled."""
         while True:
-            while not self._store.compaction_step(limits.COMPACTION_STEP_ROWS):
-                await trio.sleep(limits.COMPACTION_PAUSE_SECONDS)
+            await self._delete()
             waiting, self._waiting = self._waiting, []
             for one in waiting:
                 one.done()
             if not self._waiting:
                 self._wake = trio.Event()
                 await self._wake.wait()
+
+    async def _delete(self) -> None:
+        is_done = False
+        while not is_done:
+            is_done = self._store.compaction_step(limits.COMPACTION_STEP_ROWS)
+            await trio.sleep(limits.COMPACTION_PAUSE_SECONDS)
 
 
 class PhysicalReply:
