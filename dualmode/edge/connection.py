@@ -361,8 +361,8 @@ class Connection:
 
     def _advance(self, http1: Http1ServerConnection) -> None:
         """An answer may have made room for a request that is here already, or for more input."""
-        while http1.has_more:
-            self._handle(http1.tick(self._server.now()))
+        while http1.has_more and (events := http1.tick(self._server.now())):
+            self._handle(events)
         if self._wanted is not None:
             self._wanted.set()
             self._wanted = None
