@@ -40,7 +40,7 @@ class LogCompactor:
         self._backend = backend
         self._wal = wal
         self._storage = storage
-        self._newest = newest
+        self.newest = newest
         self._count = count
         #: Entries kept in memory behind a snapshot for followers that lag; a member alone has none.
         self._catch_up_entries = catch_up_entries
@@ -50,7 +50,7 @@ class LogCompactor:
 
     def note_applied(self, index: int, term: int, conf_state: ConfState) -> None:
         """The store has applied up to here."""
-        if self._due is None and index - self._newest.index >= self._count:
+        if self._due is None and index - self.newest.index >= self._count:
             self._due = LogSnapshot(index, term, conf_state)
             self._wake.set()
 
@@ -68,12 +68,12 @@ class LogCompactor:
         # The flush makes durable every pass up to now, the row of the snapshot before this one with them: a start
         # will not need the log from before that one any more.
         await trio.to_thread.run_sync(self._backend.flush)
-        self._wal.release(self._newest.index)
+        self._wal.release(self.newest.index)
         self._wal.save_snapshot(snapshot.index, snapshot.term)
         self._in_pass(snapshot.write)
         self._storage.create_snapshot(snapshot.index, snapshot.conf_state, b"")
         keep_from = snapshot.index - self._catch_up_entries
         if keep_from >= self._storage.first_index():
             self._storage.compact(keep_from)
-        self._newest = snapshot
+        self.newest = snapshot
         _log.info("saved snapshot", snapshot_index=snapshot.index)

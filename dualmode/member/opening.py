@@ -139,9 +139,7 @@ def _raft_storage(recovered: Recovered, log_snapshot: LogSnapshot, applied_index
     return storage
 
 
-def make_node(
-    opened: OpenMember, election_ticks: int, pre_vote: bool, max_batch_bytes: int, random_timeout: Callable[[int], int]
-) -> RawNode:
+def make_node(opened: OpenMember, election_ticks: int, pre_vote: bool, random_timeout: Callable[[int], int]) -> RawNode:
     """The Raft node on what was opened. It starts behind the log snapshot, not behind what the store has applied: the
     configuration changes in between must be heard again."""
     config = Config(
@@ -151,7 +149,6 @@ def make_node(
         applied=opened.log_snapshot.index,
         max_message_bytes=1 << 20,
         max_inflight_messages=512,
-        max_committed_bytes=max_batch_bytes,
         check_quorum=True,
         pre_vote=pre_vote,
     )

@@ -64,7 +64,7 @@ class Replica:
         self._next_request_id = next_request_id
         self._publish = publish
         self._flush = flush
-        self._free_space = free_space
+        self.free_space = free_space
         self._incoming: list[Proposal] = []
         self._waiting = WaitingProposals()
         self._wake = trio.Event()
@@ -95,7 +95,7 @@ class Replica:
         data = requests.encode(kind, message, self._next_request_id())
         if len(data) > self._max_request_bytes:
             raise errors.REQUEST_TOO_LARGE
-        if kind in requests.NEEDS_SPACE and not self._free_space.has_space:
+        if kind in requests.NEEDS_SPACE and not self.free_space.has_space:
             raise errors.NO_SPACE
         self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds))
         self._wake.set()
@@ -149,7 +149,7 @@ class Replica:
             self._now = trio.current_time()
             if self._now - self._space_looked_at >= limits.FREE_SPACE_CHECK_SECONDS:
                 self._space_looked_at = self._now
-                self._free_space.look()
+                self.free_space.look()
             await trio.sleep(self._tick_seconds)
             self._ticks_due += 1
             self._wake.set()
@@ -165,8 +165,7 @@ class Replica:
         while self.node.has_ready():
             ready = self.node.ready()
             await self._persist(ready)
-            if ready.committed_entries:
-                self._apply(ready.committed_entries)
+            await self._apply_all(ready.committed_entries)
             self.node.advance(ready)
             self._note_leadership()
 
@@ -230,6 +229,13 @@ class Replica:
         except NoSpaceError as error:
             _log.error("cannot append to the write-ahead log, trying again", error=str(error))
             return None
+
+    async def _apply_all(self, entries: list[Entry]) -> None:
+        """Usually one pass. After a restart there may be thousands of entries: others get the loop in between."""
+        for start in range(0, len(entries), limits.PROPOSALS_PER_BATCH):
+            if start:
+                await trio.lowlevel.checkpoint()
+            self._apply(entries[start : start + limits.PROPOSALS_PER_BATCH])
 
     def _apply(self, entries: list[Entry]) -> None:
         """One pass: the effects of all these entries and the applied index reach the store together."""

@@ -131,7 +131,7 @@ class MemberServer:
     def _make_node(self, options: MemberOptions) -> Any:
         ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
         dice = random.SystemRandom()
-        return make_node(self.opened, ticks, options.pre_vote, limits.PROPOSED_BYTES_PER_BATCH, dice.randrange)
+        return make_node(self.opened, ticks, options.pre_vote, dice.randrange)
 
     def methods(self) -> list[Method]:
         """All RPCs this member serves."""
