@@ -217,14 +217,15 @@ class Connection:
 
     def _handle(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._serving = event.stream_id if hasattr(event, "stream_id") else 0
             try:
                 if type(event) is RequestReceived:  # the hot path: a whole call
+                    self._serving = stream_id = event.stream_id
                     head = event.head
-                    sink = head.route.serve(self, event.stream_id, head, event.body)
+                    sink = head.route.serve(self, stream_id, head, event.body)
                     if sink is not None:
-                        self._sinks[event.stream_id] = sink
+                        self._sinks[stream_id] = sink
                 else:
+                    self._serving = getattr(event, "stream_id", 0)
                     self._handle_rarer(event)
             except Exception:
                 self._fail_stream(self._serving)
