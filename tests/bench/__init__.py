@@ -1,0 +1,1 @@
+"""dualmode beside etcd under the same load: `make bench`."""

@@ -1,0 +1,170 @@
+"""Does: `make bench`: etcd and dualmode in turns under the same loads; a table with ratios and bars."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import h2load
+from tests.bench.costs import resident_mib
+from tests.bench.measure import Bench
+from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
+from tests.bench.workloads import SHAPES, WORKLOADS, Shape, Workload
+from tests.interop.servers import ETCD as ETCD_PROGRAM
+from tests.interop.servers import Server, start_dualmode, start_etcd
+
+WATCH = "Watch fan-out"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+#: The same for both. fsync stays on, the data directories lie beside each other.
+FLAGS = ("--snapshot-count=100000", "--quota-backend-bytes=4294967296")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One repetition of short runs: a minute, for a first look.")
+@click.option("--repetitions", default=3, show_default=True)
+@click.option("--seconds", default=0.8, show_default=True, help="Of each run.")
+@click.option("--only", default="", help='Workloads whose name contains this, such as "put", "range of" or "watch".')
+@click.option("--shape", "shape_name", default="", help='Only this shape, such as "10x10".')
+@click.option("--loader", type=click.Choice(["h2load", "native"]), help="h2load where it is installed.")
+@click.option("--ours", type=click.Choice(["dualmode", "etcd"]), default="dualmode", help="etcd: against itself.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where data directories are made.")
+@click.option("--save", is_flag=True, help="Write the table into docs/benchmarks.md.")
+def main(
+    quick: bool,
+    repetitions: int,
+    seconds: float,
+    only: str,
+    shape_name: str,
+    loader: str | None,
+    ours: str,
+    data: Path | None,
+    save: bool,
+) -> None:
+    """Loads etcd and dualmode in turns and prints what an operation costs on each."""
+    loader = loader or ("h2load" if h2load.PROGRAM else "native")
+    if quick:
+        repetitions, seconds = 1, 0.4
+    plan = [
+        (workload, shape)
+        for workload in WORKLOADS
+        for shape in SHAPES
+        if only.lower() in workload.name.lower() and shape_name in ("", str(shape))
+    ]
+    with_watch = only.lower() in WATCH.lower() and not shape_name
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
+        start = start_dualmode if ours == "dualmode" else start_etcd
+        servers = {
+            ETCD: stack.enter_context(start_etcd(root, flags=FLAGS, name=ETCD)),
+            OURS: stack.enter_context(start(root, flags=FLAGS, name=OURS)),
+        }
+        results = measure(servers, root, loader, plan, repetitions, seconds, with_watch)
+    show(results)
+    keep(results, save)
+
+
+def measure(
+    servers: dict[str, Server],
+    root: Path,
+    loader: str,
+    plan: list[tuple[Workload, Shape]],
+    repetitions: int,
+    seconds: float,
+    with_watch: bool,
+) -> Results:
+    """Rounds alternate between the servers, and who begins alternates too: the machine's moods hit both."""
+    results = Results(machine(loader, repetitions, seconds))
+    benches = {name: Bench(server, root, loader) for name, server in servers.items()}
+    for bench in benches.values():
+        bench.fill()
+    total = len(plan) * repetitions
+    for number in range(total):
+        workload, shape = plan[number // repetitions]
+        say(f"{number + 1}/{total} {workload.name} {shape}")
+        for name in in_turn(number):
+            results.row(workload.name, str(shape)).samples[name].append(benches[name].sample(workload, shape, seconds))
+    for number in range(repetitions if with_watch else 0):
+        say(f"{WATCH} {number + 1}/{repetitions}")
+        for name in in_turn(number):
+            results.row(WATCH, "1,000 watches").samples[name].append(benches[name].watch_sample())
+    for name, bench in benches.items():
+        results.resident_mib[name] = resident_mib(servers[name].process.pid)
+        bench.close()
+    say("")
+    return results
+
+
+def in_turn(number: int) -> tuple[str, str]:
+    return (ETCD, OURS) if number % 2 == 0 else (OURS, ETCD)
+
+
+def say(text: str) -> None:
+    """One line that is written over."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def machine(loader: str, repetitions: int, seconds: float) -> dict[str, str]:
+    """Versions and the machine, without which figures say nothing."""
+
+    def output(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    cpu = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ": ?"
+    )
+    cores = sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    dirty = " with changes" if output("git", "status", "--porcelain", "-uno") else ""
+    return {
+        "taken": time.strftime("%Y-%m-%d"),
+        "dualmode": output("git", "rev-parse", "--short", "HEAD") + dirty,
+        "etcd": output(str(ETCD_PROGRAM), "--version").splitlines()[0].removeprefix("etcd Version: "),
+        "Python": platform.python_version(),
+        "machine": f"{cores} cores, {cpu.split(': ')[1]}, Linux {platform.release()}",
+        "loader": h2load.version() if loader == "h2load" else "our own (tests/bench/native_load.py)",
+        "method": f"median of {repetitions} runs of about {seconds} s each, servers in turns, fsync on",
+    }
+
+
+def show(results: Results) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    table = Table(title="CPU time of the server for each operation, and what follows from it")
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if number in (0, 1, len(COLUMNS) - 1) else "right")
+    for row in results.rows:
+        verdict = row.verdict()
+        style = "green" if verdict.startswith("PASS") else "red" if verdict else ""
+        *others, last = cells(row)
+        table.add_row(*others, f"[{style}]{last}[/]" if style else last)
+    console.print(table)
+    console.print(
+        f"resident memory: etcd {results.resident_mib[ETCD]:.0f} MiB, dualmode {results.resident_mib[OURS]:.0f} MiB: "
+        f"{results.memory_verdict()}"
+    )
+    for name, value in results.machine.items():
+        console.print(f"{name}: {value}", highlight=False)
+
+
+def keep(results: Results, save: bool) -> None:
+    folder = Path("bench-results")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+    print(f"kept as {path}")
+    if save:
+        PAGE.write_text(replace_measured(PAGE.read_text(), markdown(results)))
+        print(f"written into {PAGE.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Decides: what is measured: the requests, the shapes of load, and the bars that dualmode holds itself to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dualmode.api import etcdserverpb
+from tests.interop.grpc_client import path_of
+
+#: 8 bytes, as many keys in the field have; h2load sends one body per run, so one key is put again and again.
+PUT_KEY: Final = b"bench-01"
+VALUE: Final = b"v" * 256
+SPAN_KEYS: Final = 1000
+
+
+def span_key(number: int) -> bytes:
+    return b"span/%06d" % number
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`connections` x `streams`: how many requests are under way at once, and over how many sockets."""
+
+    connections: int
+    streams: int
+
+    def __str__(self) -> str:
+        return f"{self.connections}x{self.streams}"
+
+
+SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 1), Shape(100, 10), Shape(1, 1))
+#: Where the bars of throughput for each CPU second hold.
+BAR_SHAPES: Final = ("1x100", "10x10", "100x10")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One request sent again and again. `is_write`: the version of PUT_KEY counts what succeeded; otherwise the
+    bytes of the answers do. `bar`: how many times etcd's throughput for each CPU second we want."""
+
+    name: str
+    method: str
+    request: Any
+    is_write: bool
+    bar: float | None
+
+    @property
+    def path(self) -> str:
+        return path_of(self.method)
+
+    @property
+    def body(self) -> bytes:
+        """The request as one uncompressed gRPC message."""
+        return grpc_message(self.request)
+
+
+def grpc_message(request: Any) -> bytes:
+    data = request.SerializeToString()
+    return b"\0" + len(data).to_bytes(4, "big") + data
+
+
+def _compare_and_swap() -> Any:
+    """Succeeds each time: the value is what the last one left."""
+    swap = etcdserverpb.RequestOp(request_put=etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE))
+    compare = etcdserverpb.Compare(key=PUT_KEY, target=3, result=0, value=VALUE)
+    return etcdserverpb.TxnRequest(compare=[compare], success=[swap])
+
+
+WORKLOADS: Final = (
+    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5),
+    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0),
+    Workload(
+        "Range of 1,000",
+        "Range",
+        etcdserverpb.RangeRequest(key=span_key(0), range_end=span_key(SPAN_KEYS)),
+        False,
+        3.0,
+    ),
+    Workload("Txn (compare, put)", "Txn", _compare_and_swap(), True, None),
+)
+
+#: Watch fan-out: this many clients with one stream and this many watches each, all of one prefix.
+WATCH_CLIENTS: Final = 10
+WATCHES_PER_CLIENT: Final = 100
+WATCH_PREFIX: Final = b"watched/"
