@@ -14,9 +14,9 @@ from dualmode.http.native.states import (
     HALF_CLOSED_LOCAL,
     OPEN,
 )
-from dualmode.http.native.stream import STREAMED, UNKNOWN_LENGTH, Stream
-from dualmode.http.native.validation import MalformedError, response_head, trailer_fields
+from dualmode.http.native.stream import STREAMED, Stream
 from dualmode.http.options import Http2Options
+from dualmode.http.validation import UNKNOWN_LENGTH, MalformedError, response_head, trailer_fields
 
 #: Responses without a body, whatever their content-length says (RFC 9110 section 6.4.1).
 _BODILESS = frozenset({204, 304})

@@ -24,8 +24,8 @@ from dualmode.http.native.frames import DATA, END_HEADERS, END_STREAM, HEADERS, 
 from dualmode.http.native.header_blocks import Remembered, block_of
 from dualmode.http.native.states import HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, OPEN, RESET_BY_US
 from dualmode.http.native.stream import DROPPED, STREAMED, Stream
-from dualmode.http.native.validation import MalformedError, request_head, trailer_fields
 from dualmode.http.options import Http2Options
+from dualmode.http.validation import MalformedError, request_head, trailer_fields
 
 _NO_FIELDS = ()
 

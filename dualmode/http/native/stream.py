@@ -10,8 +10,6 @@ from dualmode.http.native.flow import SendQueue
 #: `Stream.body_limit` when it is not a number of bytes.
 STREAMED: Final = -1
 DROPPED: Final = -2
-#: `Stream.body_bytes_left` without a content-length.
-UNKNOWN_LENGTH: Final = -1
 
 
 class Stream:

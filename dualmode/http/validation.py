@@ -1,8 +1,8 @@
 """Decides: which header and trailer lists are well formed (RFC 9113 section 8), and what they say.
 
-A malformed message is a fault of its stream, not of the connection (section 8.1.1). Everything here raises
-`MalformedError` with a short text; the connection turns it into RST_STREAM. This is also where request splitting ends:
-what passes can be written into HTTP/1.1 or logged as it is.
+Both engines judge by it. A malformed message is a fault of its stream, not of the connection (section 8.1.1).
+Everything here raises `MalformedError` with a short text; the connection turns it into RST_STREAM. This is also where
+request splitting ends: what passes can be written into HTTP/1.1 or logged as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 from typing import Final
 
 from dualmode.http.interface import Pairs, RequestHead
-from dualmode.http.native.stream import UNKNOWN_LENGTH
+
+#: A message without content-length.
+UNKNOWN_LENGTH: Final = -1
 
 
 class MalformedError(Exception):

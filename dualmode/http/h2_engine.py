@@ -1,0 +1,567 @@
+"""Decides: the `h2` package behind the interface of `native`, for both roles: the second opinion (`--http2-engine h2`).
+
+It exists so that every test can run on two independent implementations; it is thirty times slower than `native`.
+Known differences, all of them h2's own:
+
+* most malformed messages end the connection, where RFC 9113 asks for the stream only (it allows the connection);
+* after the peer's GOAWAY nothing more can be sent, so the streams are lost;
+* one fault makes it drop the events of the same read that came before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from dualmode import limits
+from dualmode.http.interface import (
+    STREAMED,
+    BodyTooLarge,
+    Classifier,
+    ConnectionEnded,
+    DataReceived,
+    ErrorCode,
+    Event,
+    Fields,
+    GoawayReceived,
+    Pairs,
+    RequestHead,
+    RequestReceived,
+    RequestStarted,
+    ResponseStarted,
+    StreamDrained,
+    StreamEnded,
+    StreamReset,
+)
+from dualmode.http.keepalive import TOO_MANY_PINGS, Due, Keepalive, PingEnforcement
+from dualmode.http.native.budgets import Budgets
+from dualmode.http.native.faults import ConnectionFaultError
+from dualmode.http.native.flow import SendQueue
+from dualmode.http.native.frames import MAX_STREAM_ID, build_goaway
+from dualmode.http.options import Http2Options
+from dualmode.http.validation import MalformedError, request_head, response_head, trailer_fields
+
+_DRAIN_PING: Final = b"draining"
+_KEEPALIVE_PING: Final = b"keepaliv"
+_DEFAULT_WINDOW_BYTES: Final = 65_535
+_DROPPED: Final = STREAMED - 1
+
+
+class _Stream:
+    """What this adapter keeps beside h2's own stream."""
+
+    __slots__ = (
+        "body",
+        "body_limit",
+        "head",
+        "head_sent",
+        "is_head_method",
+        "peer_ended",
+        "queue",
+        "stream_id",
+        "trailers",
+        "we_ended",
+    )
+
+    def __init__(self, stream_id: int, head: RequestHead | None, body_limit: int) -> None:
+        self.stream_id = stream_id
+        self.head = head
+        self.body_limit = body_limit
+        self.body = bytearray()
+        self.trailers: Pairs = ()
+        self.queue: SendQueue | None = None
+        self.head_sent = False
+        self.is_head_method = False
+        self.peer_ended = False
+        self.we_ended = False
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the driver has heard of it."""
+        return self.body_limit < 0 or self.peer_ended
+
+
+class _Connection:
+    """Both roles' common part; the methods are those of `HttpConnection`."""
+
+    _is_client = False
+
+    def __init__(self, options: Http2Options) -> None:
+        self._options = options
+        config = h2.config.H2Configuration(
+            client_side=self._is_client,
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        self._h2 = h2.connection.H2Connection(config)
+        self._h2.local_settings = h2.settings.Settings(client=self._is_client, initial_values=self._settings())
+        self._streams: dict[int, _Stream] = {}
+        self._output: list[bytes] = []
+        self._events: list[Event] = []
+        self._budgets = Budgets()
+        self._keepalive = Keepalive(options)
+        self._settings_sent_at: float | None = None
+        self._goaway_last: int | None = None
+        self._drain_since: float | None = None
+        self._highest = 0
+        self._is_ended = False
+        self._now = 0.0
+
+    def _settings(self) -> dict[h2.settings.SettingCodes, int]:
+        codes = h2.settings.SettingCodes
+        values = {
+            codes.INITIAL_WINDOW_SIZE: self._options.stream_window_bytes,
+            codes.MAX_FRAME_SIZE: self._options.frame_bytes,
+            codes.MAX_HEADER_LIST_SIZE: self._options.header_list_bytes,
+            codes.ENABLE_PUSH: 0,
+        }
+        if not self._is_client:
+            values[codes.MAX_CONCURRENT_STREAMS] = self._options.concurrent_streams
+        return values
+
+    # --- HttpConnection ------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Queues preface (client), SETTINGS, and the rest of the connection's window."""
+        self._now = self._settings_sent_at = now
+        self._keepalive.last_heard_at = self._budgets.refilled_at = now
+        self._h2.initiate_connection()
+        extra_bytes = self._options.connection_window_bytes - _DEFAULT_WINDOW_BYTES
+        if extra_bytes > 0:
+            self._h2.increment_flow_control_window(extra_bytes)
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Bytes from the peer; b"" says that it has closed its half."""
+        if self._is_ended:
+            return []
+        self._now = now
+        self._keepalive.last_heard_at = now
+        if not data:
+            self._end("", ErrorCode.NO_ERROR, ErrorCode.CANCEL)
+            return self._take_events()
+        try:
+            for event in self._h2.receive_data(data):
+                self._on_event(event)
+        except h2.exceptions.ProtocolError as error:  # h2 has written its GOAWAY
+            self._end(str(error) or type(error).__name__, error.error_code, error.error_code)
+        except ConnectionFaultError as fault:
+            self._fail(fault)
+        return self._take_events()
+
+    def tick(self, now: float) -> list[Event]:
+        """Looks at the timers: unacknowledged SETTINGS, draining, keepalive."""
+        if self._is_ended:
+            return []
+        self._now = now
+        self._budgets.refill(now)
+        try:
+            self._check_timeouts(now)
+        except ConnectionFaultError as fault:
+            self._fail(fault)
+        return self._take_events()
+
+    def take_output(self) -> bytes:
+        """All bytes to send now."""
+        self._output.append(self._h2.data_to_send())
+        output = b"".join(self._output)
+        self._output.clear()
+        return output
+
+    def close(self, error_code: int = 0, debug: bytes = b"") -> None:
+        """GOAWAY, in two steps for the orderly end of a server, as `native` does it."""
+        if self._is_ended or self._goaway_last is not None:
+            return
+        if error_code or self._is_client:
+            self._send_goaway(error_code, debug)
+        elif self._drain_since is None:
+            self._drain_since = self._now
+            self._write_raw(build_goaway(MAX_STREAM_ID, error_code, debug))
+            self._h2.ping(_DRAIN_PING)
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that are open or half-closed."""
+        return len(self._streams)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether only the sending of the output is left to do."""
+        return self._is_ended or (self._goaway_last is not None and not self._streams)
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """Bytes that wait for windows on a stream."""
+        stream = self._streams.get(stream_id)
+        return 0 if stream is None or stream.queue is None else stream.queue.size_bytes
+
+    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
+        """The driver has consumed so much of a streamed body."""
+        if stream_id in self._streams and flow_bytes > 0:
+            self._h2.acknowledge_received_data(flow_bytes, stream_id)
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """Body bytes, sent or queued."""
+        stream = self._sendable(stream_id)
+        if stream is None:
+            return
+        self._note_useful_output()
+        if stream.queue is None:
+            stream.queue = SendQueue()
+        stream.queue.add(b"" if stream.is_head_method else data)
+        stream.queue.ends = end
+        self._pump(stream)
+
+    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
+        """Ends our half, after what is queued."""
+        stream = self._sendable(stream_id)
+        if stream is None:
+            return
+        self._note_useful_output()
+        if stream.queue is None:
+            stream.queue = SendQueue()
+        stream.queue.ends = True
+        stream.queue.trailers = None if stream.is_head_method else trailers
+        self._pump(stream)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """RST_STREAM; the stream is forgotten."""
+        if self._streams.pop(stream_id, None) is not None:
+            self._h2.reset_stream(stream_id, error_code)
+
+    # --- Sending -------------------------------------------------------------------------------------------------
+
+    def _sendable(self, stream_id: int) -> _Stream | None:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.we_ended or (stream.queue is not None and stream.queue.ends):
+            return None
+        return stream
+
+    def _pump(self, stream: _Stream) -> None:
+        """Sends what the windows allow; forgets the queue when it is empty."""
+        queue = stream.queue
+        if queue is None:
+            return
+        stream_id = stream.stream_id
+        before = queue.size_bytes
+        while queue.pieces:
+            room = min(self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
+            if room <= 0:
+                break
+            piece = queue.take(room)
+            ends = queue.ends and not queue.pieces and queue.trailers is None
+            self._h2.send_data(stream_id, bytes(piece), end_stream=ends)
+            if ends:
+                self._our_half_ended(stream)
+                return
+        if not queue.pieces:
+            stream.queue = None
+            if queue.ends:
+                if queue.trailers is None:
+                    self._h2.end_stream(stream_id)
+                else:
+                    self._h2.send_headers(stream_id, queue.trailers.pairs, end_stream=True)
+                self._our_half_ended(stream)
+                return
+        if before >= limits.HTTP2_LOW_WATER_BYTES > queue.size_bytes:
+            self._events.append(StreamDrained(stream_id))
+
+    def _our_half_ended(self, stream: _Stream) -> None:
+        stream.we_ended = True
+        stream.queue = None
+        if stream.peer_ended:
+            self._finish(stream)
+        elif not self._is_client:
+            self._finish(stream)
+            self._h2.reset_stream(stream.stream_id, ErrorCode.NO_ERROR)
+
+    def _finish(self, stream: _Stream) -> None:
+        del self._streams[stream.stream_id]
+        self._budgets.resets_left = min(limits.HTTP2_RESET_BUDGET, self._budgets.resets_left + 1)
+
+    def _note_useful_output(self) -> None:
+        self._budgets.idle_frames_left = limits.HTTP2_IDLE_FRAMES_BUDGET
+
+    def _write_raw(self, frame: bytes) -> None:
+        """A frame that h2 would not let us go on after."""
+        self._output.append(self._h2.data_to_send())
+        self._output.append(frame)
+
+    # --- Events --------------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.RequestReceived() | h2.events.ResponseReceived():
+                self._on_head(event.stream_id, event.headers, event.stream_ended is not None)
+            case h2.events.DataReceived():
+                self._on_data(event)
+            case h2.events.TrailersReceived():
+                self._on_trailers(event.stream_id, event.headers)
+            case h2.events.StreamEnded():
+                self._on_end(event.stream_id)
+            case h2.events.StreamReset():
+                self._on_reset(event.stream_id, event.error_code, event.remote_reset)
+            case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
+                self._budgets.charge_idle_frame()
+                for stream in [stream for stream in self._streams.values() if stream.queue is not None]:
+                    self._pump(stream)
+            case h2.events.SettingsAcknowledged():
+                self._settings_sent_at = None
+            case h2.events.PingReceived():
+                self._budgets.charge_idle_frame()
+                self._judge_ping()
+            case h2.events.PingAckReceived():
+                if event.ping_data == _DRAIN_PING and self._drain_since is not None:
+                    self._finish_draining()
+            case h2.events.ConnectionTerminated():
+                self._on_goaway(event)
+            case _:
+                self._budgets.charge_idle_frame()
+
+    def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
+        raise NotImplementedError
+
+    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
+        raise NotImplementedError
+
+    def _on_end(self, stream_id: int) -> None:
+        raise NotImplementedError
+
+    def _judge_ping(self) -> None:
+        """Whether the peer pings too often. Only servers mind."""
+
+    def _on_data(self, event: h2.events.DataReceived) -> None:
+        flow_bytes = event.flow_controlled_length
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            self._credit(event.stream_id, flow_bytes)
+            return
+        if event.data:
+            self._budgets.idle_frames_left = limits.HTTP2_IDLE_FRAMES_BUDGET
+        else:
+            self._budgets.charge_idle_frame()
+        self._on_body(stream, event.data, flow_bytes)
+
+    def _credit(self, stream_id: int, flow_bytes: int) -> None:
+        if flow_bytes:
+            self._h2.acknowledge_received_data(flow_bytes, stream_id)
+
+    def _on_trailers(self, stream_id: int, headers: Any) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        try:
+            stream.trailers = trailer_fields(tuple(map(tuple, headers)))
+        except MalformedError:
+            self._reset_malformed(stream_id)
+
+    def _reset_malformed(self, stream_id: int) -> None:
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None and stream.is_told:
+            self._events.append(StreamReset(stream_id, ErrorCode.PROTOCOL_ERROR, by_peer=False))
+        self._h2.reset_stream(stream_id, ErrorCode.PROTOCOL_ERROR)
+        self._budgets.charge_reset()
+
+    def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:
+        stream = self._streams.pop(stream_id, None)
+        if stream is None:
+            return
+        if stream.is_told:
+            self._events.append(StreamReset(stream_id, error_code, by_peer))
+        if not self._is_client:
+            self._budgets.charge_reset()
+
+    def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:
+        """h2 closes its side with it."""
+        last, code = event.last_stream_id or 0, event.error_code or 0
+        self._events.append(GoawayReceived(last, code, event.additional_data or b""))
+        for stream_id in [stream_id for stream_id in self._streams if stream_id > last and self._is_client]:
+            del self._streams[stream_id]
+            self._events.append(StreamReset(stream_id, ErrorCode.REFUSED_STREAM, by_peer=True))
+        self._end("", code, ErrorCode.CANCEL)
+
+    # --- The end -------------------------------------------------------------------------------------------------
+
+    def _send_goaway(self, error_code: int, debug: bytes) -> None:
+        self._goaway_last = 0 if self._is_client else self._highest
+        self._write_raw(build_goaway(self._goaway_last, error_code, debug[: limits.HTTP2_DEBUG_BYTES]))
+
+    def _finish_draining(self) -> None:
+        self._drain_since = None
+        if self._goaway_last is None:
+            self._send_goaway(ErrorCode.NO_ERROR, b"")
+
+    def _fail(self, fault: ConnectionFaultError) -> None:
+        self._send_goaway(fault.code, fault.text.encode())
+        self._end(fault.text, fault.code, fault.code)
+
+    def _end(self, error: str, error_code: int, lost_code: int) -> None:
+        self._is_ended = True
+        for stream in self._streams.values():
+            if stream.is_told:
+                self._events.append(StreamReset(stream.stream_id, lost_code, by_peer=not error))
+        self._streams.clear()
+        self._events.append(ConnectionEnded(error, error_code))
+
+    def _take_events(self) -> list[Event]:
+        events = self._events
+        self._events = []
+        return events
+
+    def _check_timeouts(self, now: float) -> None:
+        sent_at = self._settings_sent_at
+        if sent_at is not None and now - sent_at >= self._options.settings_timeout_seconds:
+            raise ConnectionFaultError(ErrorCode.SETTINGS_TIMEOUT, "SETTINGS were not acknowledged")
+        if self._drain_since is not None and now - self._drain_since >= limits.HTTP2_GOAWAY_GRACE_SECONDS:
+            self._finish_draining()
+        may_ping = not self._is_client or bool(self._streams) or self._options.keepalive_without_streams
+        due = self._keepalive.look(now, may_ping)
+        if due is Due.PING:
+            self._h2.ping(_KEEPALIVE_PING)
+        elif due is Due.GIVE_UP:
+            raise ConnectionFaultError(ErrorCode.NO_ERROR, "the peer did not answer a keepalive ping")
+
+
+class ServerConnection(_Connection):
+    """`HttpServerConnection` on h2."""
+
+    def __init__(self, classify: Classifier, options: Http2Options | None = None) -> None:
+        super().__init__(options or Http2Options())
+        self._classify = classify
+        self._enforcement = PingEnforcement(self._options)
+
+    def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
+        """A whole response."""
+        stream = self._sendable(stream_id)
+        if stream is None:
+            return
+        ends = stream.is_head_method or (not body and trailers is None)
+        self._start(stream, head, ends)
+        if not ends:
+            self.send_data(stream_id, body, end=trailers is None)
+            if trailers is not None:
+                self.end_stream(stream_id, trailers)
+
+    def start_response(self, stream_id: int, head: Fields) -> None:
+        """The head of a response whose body follows."""
+        stream = self._sendable(stream_id)
+        if stream is not None:
+            self._start(stream, head, ends=False)
+
+    def _start(self, stream: _Stream, head: Fields, ends: bool) -> None:
+        assert not stream.head_sent, "a response has one head"
+        stream.head_sent = True
+        self._note_useful_output()
+        self._h2.send_headers(stream.stream_id, head.pairs, end_stream=ends)
+        if ends:
+            self._our_half_ended(stream)
+
+    def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
+        self._highest = max(self._highest, stream_id)
+        if self._goaway_last is not None:
+            self._h2.reset_stream(stream_id, ErrorCode.REFUSED_STREAM)
+            return
+        try:
+            head, _ = request_head(tuple(map(tuple, headers)))
+        except MalformedError:
+            self._reset_malformed(stream_id)
+            return
+        stream = self._streams[stream_id] = _Stream(stream_id, head, self._classify(head))
+        stream.is_head_method = head.method == b"HEAD"
+        if stream.body_limit == STREAMED:
+            self._events.append(RequestStarted(stream_id, head))
+
+    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
+        if stream.body_limit == STREAMED:
+            if flow_bytes:
+                self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
+            return
+        self._credit(stream.stream_id, flow_bytes)
+        if stream.body_limit >= 0:
+            stream.body += data
+            if len(stream.body) > stream.body_limit:
+                stream.body = bytearray()
+                stream.body_limit = _DROPPED
+                self._events.append(BodyTooLarge(stream.stream_id, stream.head))  # type: ignore[arg-type]
+            elif sum(len(other.body) for other in self._streams.values()) > limits.HTTP2_GATHERED_BYTES:
+                self.reset_stream(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM)
+                self._budgets.charge_reset()
+
+    def _on_end(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        stream.peer_ended = True
+        if stream.body_limit >= 0:
+            body, stream.body = bytes(stream.body), bytearray()
+            self._events.append(RequestReceived(stream_id, stream.head, body))  # type: ignore[arg-type]
+        elif stream.body_limit == STREAMED:
+            self._events.append(StreamEnded(stream_id, stream.trailers))
+
+    def _judge_ping(self) -> None:
+        if self._enforcement.is_too_many(self._now, bool(self._streams)):
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS.decode())
+
+    def _note_useful_output(self) -> None:
+        super()._note_useful_output()
+        self._enforcement.forgiven = True
+
+
+class ClientConnection(_Connection):
+    """`HttpClientConnection` on h2."""
+
+    _is_client = True
+
+    def __init__(self, options: Http2Options | None = None) -> None:
+        super().__init__(options or Http2Options())
+        self._next_id = 1
+
+    def can_open_stream(self) -> bool:
+        """Whether `open_stream` may be called now."""
+        return (
+            not self._is_ended
+            and self._goaway_last is None
+            and self._next_id <= MAX_STREAM_ID
+            and len(self._streams) < self._h2.remote_settings.max_concurrent_streams
+        )
+
+    def open_stream(self, head: Fields, body: bytes = b"", end: bool = False) -> int:
+        """Sends a request head and perhaps its body; gives the stream's number."""
+        assert self.can_open_stream(), "ask can_open_stream first"
+        stream_id, self._next_id = self._next_id, self._next_id + 2
+        stream = self._streams[stream_id] = _Stream(stream_id, None, STREAMED)
+        self._note_useful_output()
+        ends_with_head = end and not body
+        self._h2.send_headers(stream_id, head.pairs, end_stream=ends_with_head)
+        if ends_with_head:
+            self._our_half_ended(stream)
+        elif body:
+            self.send_data(stream_id, body, end)
+        return stream_id
+
+    def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
+        if stream_id not in self._streams:
+            return
+        try:
+            status, fields, _ = response_head(tuple(map(tuple, headers)))
+        except MalformedError:
+            self._reset_malformed(stream_id)
+            return
+        self._events.append(ResponseStarted(stream_id, status, fields))
+
+    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
+        if flow_bytes:
+            self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
+
+    def _on_end(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        stream.peer_ended = True
+        self._events.append(StreamEnded(stream_id, stream.trailers))
+        if stream.we_ended:
+            self._finish(stream)
