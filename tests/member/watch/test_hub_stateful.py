@@ -54,7 +54,7 @@ class WatchMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for name, value in {
             "WATCH_STREAM_UNSENT_BYTES": unsent,
-            "WATCH_RESPONSE_BYTES": 120,
+            "WATCH_RESPONSE_BYTES": 30,
             "WATCH_SLICE_CHANGES": changes,
             "WATCH_SLICE_REVISIONS": 3,
             "WATCH_SLICE_WATCHERS": watchers,
