@@ -28,6 +28,13 @@ MESSAGES_PER_TURN: Final = 32
 #: A stream's `send` waits while more than this is unsent.
 STREAM_UNSENT_BYTES: Final = 256 * KIB
 
+# --- JSON gateway --------------------------------------------------------------------------------------------
+
+#: JSON of a request against its message: base64 takes a third more, names and quotes the rest.
+JSON_SIZE_FACTOR: Final = 2
+#: Objects and arrays within each other: protobuf parsers take 100 levels of messages, each an object and an array.
+JSON_DEPTH: Final = 200
+
 # --- HTTP/2 (RFC 9113) ---------------------------------------------------------------------------------------
 
 #: The smallest maximum frame size (RFC 9113 section 4.2); more per frame buys nothing on loopback and LAN.
@@ -158,6 +165,18 @@ SYNCS_BETWEEN_PROBES: Final = 64
 COMPACTION_STEP_ROWS: Final = 1000
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
 COMPACTION_PAUSE_SECONDS: Final = 0.002
+
+# --- Configuration -------------------------------------------------------------------------------------------
+
+#: A configuration file: far above any that people write, far below what would hurt.
+CONFIG_FILE_CHARACTERS: Final = 1 * MIB
+#: etcd's quota of the store when `--quota-backend-bytes` is 0.
+QUOTA_BYTES: Final = 2048 * MIB
+#: etcd's bounds of the election timeout: so many heartbeats at least, and 50 seconds at most.
+ELECTION_HEARTBEATS: Final = 5
+ELECTION_TIMEOUT_MILLISECONDS: Final = 50_000
+#: bcrypt's own bounds of its cost.
+BCRYPT_COSTS: Final = range(4, 32)
 
 # --- Storage -------------------------------------------------------------------------------------------------
 

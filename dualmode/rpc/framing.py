@@ -32,10 +32,10 @@ def too_large(size_bytes: int, limit_bytes: int) -> RpcError:
     return RpcError(Code.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({size_bytes} vs. {limit_bytes})")
 
 
-def refusal_of_size(head: RequestHead, limit_bytes: int) -> RpcError:
+def refusal_of_size(head: RequestHead, limit_bytes: int, prefix_bytes: int = PREFIX_BYTES) -> RpcError:
     """For a body that was dropped unread: with the size that was announced, else the least that it must have."""
     announced = head.get(b"content-length")
-    size = int(announced[:16]) - PREFIX_BYTES if announced is not None and announced.isdigit() else 0
+    size = int(announced[:16]) - prefix_bytes if announced is not None and announced.isdigit() else 0
     return too_large(max(size, limit_bytes + 1), limit_bytes)
 
 
