@@ -219,6 +219,9 @@ LEASE_CHECKPOINTS_PER_BATCH: Final = 1000
 #: Bytes unsent on one watch stream; above it its watchers get their events from the store when it has drained.
 #: A few round trips' worth of a fast client, and small enough that a thousand stalled clients cost 256 MiB.
 WATCH_STREAM_UNSENT_BYTES: Final = 256 * KIB
+#: Bytes sent on one watch stream in one turn of the loop: what its client does not read shows only after the turn.
+#: A thousand watchers of one key on one stream still get an event of 4 KiB at once.
+WATCH_STREAM_TURN_BYTES: Final = 4 * MIB
 #: A response that gathers events of several revisions grows no further than this; those of one revision stay together.
 WATCH_RESPONSE_BYTES: Final = 512 * KIB
 #: Watchers on one stream (etcd has no bound): each costs about a kilobyte.
