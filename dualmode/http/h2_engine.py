@@ -148,7 +148,9 @@ class _Connection:
         try:
             for event in self._h2.receive_data(data):
                 self._on_event(event)
-        except h2.exceptions.ProtocolError as error:  # h2 has written its GOAWAY
+        except h2.exceptions.ProtocolError as error:
+            if self._h2.state_machine.state is not h2.connection.ConnectionState.CLOSED:
+                self._send_goaway(error.error_code, b"")  # a wrong preface is the one fault h2 leaves to us
             self._end(str(error) or type(error).__name__, error.error_code, error.error_code)
         except ConnectionFaultError as fault:
             self._fail(fault)
