@@ -167,7 +167,7 @@ def check_log(client: Client, ledger: Ledger) -> None:
 
 
 def crash_rounds(server: Server, rounds: int, seed: int, say: Any = lambda text: None) -> int:
-    """Loads, kills, restarts and checks `rounds` times. Returns how many writes were acknowledged; the server runs on."""
+    """Loads, kills, restarts and checks `rounds` times. Returns how many writes were acknowledged."""
     draw = random.Random(seed)
     ledgers = [Ledger(f"writer{number}") for number in range(WRITERS)]
     revision = 1
