@@ -243,3 +243,5 @@ CLIENT_MESSAGE_BYTES: Final = 2**31 - 1
 CLIENT_UNSENT_BYTES: Final = 256 * KIB
 #: etcd's default for `--quota-backend-bytes`.
 DEFAULT_QUOTA_BYTES: Final = 2 * 1024 * MIB
+#: Objects made before the collector of cycles looks at the youngest: the hot path makes no cycles, so it finds nothing.
+COLLECTOR_THRESHOLD: Final = 50_000

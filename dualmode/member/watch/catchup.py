@@ -107,6 +107,7 @@ class CatchUp:
 
     def slice(self, head: int) -> None:
         """Does a bounded part of the work; `head` is the last revision published."""
+        self._delivery.turn += 1
         self._leave_compacted()
         self._bring_back()
         if not self._lines:
@@ -160,7 +161,7 @@ class CatchUp:
         if not self._draining:
             return
         stream = self._draining[0]
-        if stream.room < 0 and stream.is_full():
+        if stream.is_stalled:
             # It will drain again; to serve its watchers now would only park them again.
             self._stop_draining(stream)
             return

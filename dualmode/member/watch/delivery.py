@@ -24,7 +24,7 @@ class Delivery:
     those who asked for it.
     """
 
-    __slots__ = ("_fragment_bytes", "_header_field", "_park", "events")
+    __slots__ = ("_fragment_bytes", "_header_field", "_park", "events", "turn")
 
     def __init__(
         self, header_field: Callable[[int], bytes], park: Callable[[Watcher, int], None], fragment_bytes: int
@@ -32,6 +32,8 @@ class Delivery:
         self._header_field = header_field
         self._park = park
         self._fragment_bytes = fragment_bytes
+        #: Turn of the loop; whoever drives this counts it up before it delivers.
+        self.turn = 0
         #: Events sent so far, for the metrics.
         self.events = 0
 
@@ -58,6 +60,7 @@ class Delivery:
 
     def _deliver_to_group(self, group: Group, events: list[Event], covered_revision: int) -> None:
         first_revision = events[0].revision
+        turn = self.turn
         prepared: dict[int, list[_Response]] = {}
         # A copy: parking takes watchers out, and so may a stream that ends while it is written to.
         for watcher in tuple(group.watchers):
@@ -70,7 +73,7 @@ class Delivery:
                 responses = prepared[watcher.wants] = self._prepare(events, watcher.wants, covered_revision)
             for header, batch in responses:
                 stream = watcher.stream
-                if stream.room < 0 and stream.is_full():
+                if stream.room < 0 and stream.is_full(turn):
                     self._park(watcher, batch.first_revision)
                     break
                 if watcher.wants_fragments:

@@ -85,6 +85,7 @@ class WatchHub:
             return
         self.revision = commits[-1].revision
         if self.synced.size:
+            self._delivery.turn += 1
             self._delivery.deliver(self.synced, commits, self.revision)
 
     def replace_history(self, history: History) -> None:
@@ -118,7 +119,7 @@ class WatchHub:
 
     def drained(self, stream: WatchStream) -> None:
         """What was unsent on a stream has mostly gone out."""
-        if not stream.is_closed and stream.parked and not stream.is_full():
+        if not stream.is_closed and stream.parked and not stream.is_stalled:
             self._catch_up.add_parked(stream)
             self.wake()
 
@@ -241,6 +242,8 @@ class WatchHub:
         index.remove(watcher)
         watcher.from_revision = max(watcher.from_revision, next_revision)
         stream.parked[watcher] = None
+        # A stream that only had enough for this turn gives no sign later that it has drained.
+        self.drained(stream)
 
     def _settle(self, watcher: Watcher) -> None:
         """A watcher has caught up."""

@@ -63,9 +63,16 @@ class Watcher:
 
 
 class WatchStream:
-    """One watch call: its watchers, and how much more it takes before it is full."""
+    """One watch call: its watchers, and how much more it takes before it is full.
+
+    Full it is when its client does not read (`unsent_bytes`), which shows only after a turn of the loop, when what was
+    queued has been written to the socket; or, because of that, when it was sent too much within one turn.
+    """
 
     __slots__ = (
+        "_allowed",
+        "_turn",
+        "_turn_bytes",
         "is_closed",
         "is_draining",
         "is_progress_asked",
@@ -84,8 +91,11 @@ class WatchStream:
         self.send: Callable[[bytes], None] = stream.send_now
         self.watchers: dict[int, Watcher] = {}
         self.next_watch_id = 0
-        #: Bytes that surely fit; looking at the real number costs more than counting down.
+        #: Bytes that may be sent before `is_full` has to look again: counting down costs less than looking.
         self.room = 0
+        self._allowed = 0
+        self._turn = 0
+        self._turn_bytes = 0
         self.parked: dict[Watcher, None] = {}
         #: Whether its parked watchers are being moved back.
         self.is_draining = False
@@ -97,10 +107,21 @@ class WatchStream:
         self.progress_due = 0.0
         self.is_closed = False
 
-    def is_full(self) -> bool:
-        """Looks at the bytes unsent; whether they are too many to add to."""
-        self.room = limits.WATCH_STREAM_UNSENT_BYTES - self.stream.unsent_bytes
-        return self.room < 0
+    @property
+    def is_stalled(self) -> bool:
+        """Whether its client has too much to read already."""
+        return self.stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES
+
+    def is_full(self, turn: int) -> bool:
+        """Looks how much more may be sent in this turn of the loop; to be asked when `room` has been used up."""
+        if turn != self._turn:
+            self._turn, self._turn_bytes = turn, 0
+        self._turn_bytes += self._allowed - self.room
+        room = limits.WATCH_STREAM_UNSENT_BYTES - self.stream.unsent_bytes
+        if self._turn_bytes > limits.WATCH_STREAM_TURN_BYTES:
+            room = min(room, -1)
+        self.room = self._allowed = room
+        return room < 0
 
     def free_watch_id(self) -> int:
         """The next id that no watcher of this stream has."""

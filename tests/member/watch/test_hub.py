@@ -373,6 +373,24 @@ def test_a_stalled_stream_is_bounded_and_gets_everything_when_it_drains() -> Non
     assert scene.hub.slow_watchers == 0
 
 
+def test_what_is_too_much_for_one_turn_comes_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a turn sends is not unsent yet, so a client that reads could otherwise be sent any amount at once."""
+    monkeypatch.setattr(limits, "WATCH_STREAM_TURN_BYTES", 4 * limits.WATCH_STREAM_UNSENT_BYTES)
+    scene = Scene()
+    fake, stream = scene.open()
+    for _ in range(20):
+        scene.create(stream, key=b"a")
+    fake.take()
+    scene.put(b"a", b"v" * limits.WATCH_STREAM_UNSENT_BYTES)
+    assert 4 <= len(fake.sent) <= 6
+    assert scene.wakes > 0, "nobody will tell that the stream has drained: it was never full"
+    while scene.hub.has_catching_up:
+        sent = len(fake.sent)
+        scene.hub.catch_up()
+        assert len(fake.sent) - sent <= 6
+    assert sorted(one for one, *_ in heard(fake.take())) == list(range(20))
+
+
 def test_a_stream_that_drains_unheard_is_found() -> None:
     scene = Scene()
     fake, _ = stalled(scene)

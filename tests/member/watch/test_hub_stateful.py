@@ -49,11 +49,17 @@ class Model:
 
 
 class WatchMachine(RuleBasedStateMachine):
-    @initialize(unsent=st.sampled_from([60, 400]), changes=st.integers(1, 4), watchers=st.integers(1, 3))
-    def begin(self, unsent: int, changes: int, watchers: int) -> None:
+    @initialize(
+        unsent=st.sampled_from([60, 400]),
+        turn=st.sampled_from([100, 10_000]),
+        changes=st.integers(1, 4),
+        watchers=st.integers(1, 3),
+    )
+    def begin(self, unsent: int, turn: int, changes: int, watchers: int) -> None:
         self.patch = pytest.MonkeyPatch()
         for name, value in {
             "WATCH_STREAM_UNSENT_BYTES": unsent,
+            "WATCH_STREAM_TURN_BYTES": turn,
             "WATCH_RESPONSE_BYTES": 30,
             "WATCH_SLICE_CHANGES": changes,
             "WATCH_SLICE_REVISIONS": 3,
