@@ -68,16 +68,13 @@ class StreamBase:
     def start(self) -> StreamSink | None:
         """Asks the hook, then starts the handler's task. Gives who takes the rest of the request; None when the call is
         over already."""
-        shared = self.entry.shared
         try:
             if self.metadata.refusal is not None:
                 raise self.metadata.refusal
-            shared.before_call(self.metadata, self.entry.method)
+            self.entry.shared.before_call(self.metadata, self.entry.method)
         except RpcError as error:
             self._finish(error)
             return None
-        if self.metadata.has_leader:
-            shared.leader_streams.add(self)
         self.link.spawn(self._run)
         return StreamSink(self)
 
@@ -98,7 +95,6 @@ class StreamBase:
     def _close(self, code: Code) -> None:
         self.is_open = False
         self.inbox.fail(errors.REQUEST_CANCELED)
-        self.entry.shared.leader_streams.discard(self)
         self.entry.counters.ended(code)
 
     # --- ServerStream -----------------------------------------------------------------------------------------

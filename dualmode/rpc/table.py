@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dualmode import limits
 from dualmode.errors import Code, RpcError
-from dualmode.rpc.calls import Method, ServerStream
+from dualmode.rpc.calls import Method
 from dualmode.rpc.counters import MethodCounters
 from dualmode.rpc.hooks import BeforeCall, allow
 from dualmode.rpc.json_paths import JSON_PATHS
@@ -23,8 +23,6 @@ class Shared:
     receive_limit_bytes: int = limits.MAX_REQUEST_BYTES + limits.GRPC_OVERHEAD_BYTES
     #: Its `tick` belongs on the edge's `on_tick`.
     deadlines: Deadlines = field(default_factory=Deadlines)
-    #: Open streams that asked for a leader (`hasleader: true`). The member ends them when there has been none for long.
-    leader_streams: set[ServerStream] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

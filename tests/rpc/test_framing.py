@@ -84,7 +84,7 @@ def test_every_cut_of_two_messages() -> None:
     for cut in range(len(wire) + 1):
         unframer = Unframer(None, LIMIT)
         unframer.feed(wire[:cut])
-        first = [message for message in iter(unframer.take, None)]
+        first = list(iter(unframer.take, None))
         unframer.feed(wire[cut:])
         assert first + list(iter(unframer.take, None)) == [b"one", b"two"]
 
@@ -92,7 +92,7 @@ def test_every_cut_of_two_messages() -> None:
 def test_too_large_a_message_is_refused_at_its_prefix() -> None:
     unframer = Unframer(None, LIMIT)
     unframer.feed(frame(b"x" * 101)[:5])
-    with pytest.raises(RpcError, match="101 vs. 100"):
+    with pytest.raises(RpcError, match=r"101 vs\. 100"):
         unframer.take()
 
 

@@ -232,20 +232,16 @@ async def test_a_stream_may_be_ended_from_outside(nursery: trio.Nursery) -> None
         await stream.receive()
 
     link = FakeLink(nursery)
-    shared = Shared()
-    route = route_of(handler, shared)
-    route.serve(link, 1, grpc_head(PATH, (b"hasleader", b"true")), b"")
+    route = route_of(handler)
+    route.serve(link, 1, grpc_head(PATH), b"")
     await settle()
     route.serve(link, 3, grpc_head(PATH), b"")
     await settle()
-    assert shared.leader_streams == {streams[0]}
-    for stream in list(shared.leader_streams):
-        stream.end(errors.NO_LEADER)
+    streams[0].end(errors.NO_LEADER)
     streams[1].end()
     await settle()
     assert link.answer(1).grpc_status == (14, "etcdserver: no leader")
     assert link.answer(3).grpc_status == (0, "")
-    assert shared.leader_streams == set()
 
 
 async def test_a_deadline_ends_the_stream(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:

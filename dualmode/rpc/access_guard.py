@@ -1,0 +1,98 @@
+"""Decides: the access rules in front of routes: refusals, preflight requests, CORS headers on every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any
+
+from dualmode import limits
+from dualmode.edge.mux import FixedRoute, is_grpc, text_route
+from dualmode.http.interface import Fields, Pairs, RequestHead
+from dualmode.http.routing import Link, PeerIdentity, Route, Sink
+from dualmode.rpc.access import AccessRules
+
+
+@lru_cache(maxsize=limits.REMEMBERED_STATUSES)
+def _with_pairs(head: Fields, pairs: Pairs) -> Fields:
+    """Heads are constant objects mostly, so what they become is kept as well."""
+    return head.plus(*pairs)
+
+
+class AccessGuard:
+    """An `edge.mux.Guard`."""
+
+    def __init__(self, rules: AccessRules) -> None:
+        self._rules = rules
+
+    def __call__(self, head: RequestHead, peer: PeerIdentity, route: Route) -> Route:
+        """The route itself for gRPC; else one that refuses, or one that adds CORS headers."""
+        if is_grpc(head):
+            return route
+        refusal = self._rules.refusal(head, peer)
+        if refusal is not None:
+            return text_route(refusal.status, refusal.text)
+        pairs = self._rules.cors_fields(head.get(b"origin"))
+        if head.method == b"OPTIONS":
+            return FixedRoute(200, b"", *pairs)
+        return CorsRoute(route, pairs) if pairs else route
+
+
+class CorsRoute:
+    """Another route whose answers carry more headers."""
+
+    def __init__(self, route: Route, pairs: Pairs) -> None:
+        self._route = route
+        self._pairs = pairs
+        self.body_limit = route.body_limit
+
+    def serve(self, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink | None:
+        """See routing.Route."""
+        return self._route.serve(CorsLink(link, self._pairs), stream_id, head, body)
+
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+        """See routing.Route."""
+        self._route.refuse_body(CorsLink(link, self._pairs), stream_id, head)
+
+
+class CorsLink:
+    """Another link, with more headers in the heads of answers."""
+
+    __slots__ = ("_link", "_pairs", "peer")
+
+    def __init__(self, link: Link, pairs: Pairs) -> None:
+        self._link = link
+        self._pairs = pairs
+        self.peer = link.peer
+
+    def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
+        """See routing.Link."""
+        self._link.respond(stream_id, _with_pairs(head, self._pairs), body, trailers)
+
+    def start_response(self, stream_id: int, head: Fields) -> None:
+        """See routing.Link."""
+        self._link.start_response(stream_id, _with_pairs(head, self._pairs))
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """See routing.Link."""
+        self._link.send_data(stream_id, data, end)
+
+    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
+        """See routing.Link."""
+        self._link.end_stream(stream_id, trailers)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """See routing.Link."""
+        self._link.reset_stream(stream_id, error_code)
+
+    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
+        """See routing.Link."""
+        self._link.acknowledge(stream_id, flow_bytes)
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """See routing.Link."""
+        return self._link.unsent_bytes(stream_id)
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """See routing.Link."""
+        self._link.spawn(function, *args)
