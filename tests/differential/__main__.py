@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from tests.differential.history import parse
+from tests.differential.json_transport import JsonTransport
 from tests.differential.run import Report, Run
 from tests.differential.transport import GrpcTransport
 from tests.interop.grpc_client import start_afresh
@@ -25,11 +26,14 @@ from tests.interop.grpc_client import start_afresh
     "--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Play this history instead."
 )
 @click.option("--history", type=click.Path(path_type=Path), default=Path("difference.history"), show_default=True)
-def main(a_url: str, b_url: str, seed: int, operations: int, runs: int, replay: Path | None, history: Path) -> None:
+def main(
+    a_url: str, b_url: str, seed: int, operations: int, runs: int, as_json: bool, replay: Path | None, history: Path
+) -> None:
     """Sends the same random work to two servers and compares what they answer. BOTH STORES ARE EMPTIED FIRST."""
     for number in range(seed, seed + runs):
         started = time.monotonic()
-        a, b = (GrpcTransport(urlsplit(url).netloc or url) for url in (a_url, b_url))
+        transport = JsonTransport if as_json else GrpcTransport
+        a, b = (transport(urlsplit(url).netloc or url) for url in (a_url, b_url))
         revision = start_afresh(a.client, b.client)
         if replay is not None:
             with replay.open() as lines:

@@ -12,7 +12,7 @@ from tests.differential.compare import Comparison, Outcome, differences
 from tests.differential.history import line_of
 from tests.differential.known import explanation
 from tests.differential.operations import Draw, Operation, World
-from tests.differential.transport import GrpcTransport, Transport, WatchStream, wait_until
+from tests.differential.transport import Transport, WatchStream, wait_until
 from tests.interop.grpc_client import start_afresh
 
 #: Watches are compared at every so many operations, and at the end.
@@ -59,7 +59,12 @@ class Run:
         self._transports = (a, b)
         self._streams: dict[int, tuple[WatchStream, WatchStream]] = {}
         self._lease_ids: dict[int, int] = {}
-        self.world = World(revision, compacted=revision, attach_assigned_leases=seed is not None and seed % 2 == 0)
+        self.world = World(
+            revision,
+            compacted=revision,
+            attach_assigned_leases=seed is not None and seed % 2 == 0,
+            with_watches=a.with_watches and b.with_watches,
+        )
         self.report = Report(seed)
 
     def draw(self, count: int) -> Report:
@@ -227,11 +232,6 @@ class Run:
             self.report.difference = Difference(len(self.report.history) - 1, operation, comparison.faults)
 
 
-def compare_servers(a_target: str, b_target: str, seed: int, count: int) -> Report:
-    """Two servers over gRPC, emptied first."""
-    a, b = GrpcTransport(a_target), GrpcTransport(b_target)
-    try:
-        return Run(a, b, seed, start_afresh(a.client, b.client)).draw(count)
-    finally:
-        a.close()
-        b.close()
+def compare_servers(a: Transport, b: Transport, seed: int, count: int) -> Report:
+    """Empties both servers, then runs."""
+    return Run(a, b, seed, start_afresh(a.client, b.client)).draw(count)

@@ -101,7 +101,10 @@ class WatchStream:
 
 
 class Transport(Protocol):
-    """What a run needs of a server."""
+    """What a run needs of a server. `with_watches`: it also carries watches, and HashKV."""
+
+    with_watches: bool
+    client: Client
 
     def begin(self, operation: Operation) -> Callable[[], Outcome]:
         """Sends a unary operation, or one message of LeaseKeepAlive; the result waits for the outcome."""
@@ -112,6 +115,8 @@ class Transport(Protocol):
 
 
 class GrpcTransport:
+    with_watches = True
+
     def __init__(self, target: str, tls: Certificates | None = None) -> None:
         self.client = Client(target, tls)
 
