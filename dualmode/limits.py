@@ -68,6 +68,8 @@ HTTP2_REMEMBERED_BLOCKS: Final = 256
 HTTP2_REMEMBERED_BLOCK_BYTES: Final = 1 * KIB
 #: The same for what a short block unfolds to.
 HTTP2_REMEMBERED_FIELDS: Final = 64
+#: Verdicts on header fields remembered by the process: the fields of all clients' calls but the ones that vary.
+HTTP2_REMEMBERED_VERDICTS: Final = 1024
 #: Request bodies being gathered on one connection, all streams together. Above it the stream that asks for more is
 #: refused: flow control alone cannot bound this without letting half-sent bodies block each other for ever.
 HTTP2_GATHERED_BYTES: Final = 64 * MIB

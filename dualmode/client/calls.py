@@ -9,10 +9,10 @@ import trio
 from dualmode import limits
 from dualmode.client import status
 from dualmode.client.connection import UpstreamConnection
-from dualmode.client.messages import MessageReader, pack
 from dualmode.client.status import CallError
-from dualmode.errors import Code
+from dualmode.errors import Code, RpcError
 from dualmode.http.interface import ErrorCode, Fields, Pairs
+from dualmode.rpc.framing import Unframer, frame
 
 
 class _Call:
@@ -27,7 +27,7 @@ class _Call:
         self.trailers: Pairs = ()
         self.is_ended = False
         self.error: CallError | None = None
-        self._reader = MessageReader(limits.CLIENT_MESSAGE_BYTES)
+        self._unframer = Unframer(None, limits.CLIENT_MESSAGE_BYTES)
         self._changed = trio.Event()
 
     def on_head(self, http_status: int, fields: Pairs) -> None:
@@ -41,10 +41,10 @@ class _Call:
             self.connection.acknowledge(self.stream_id, flow_bytes)  # the text of some proxy on the way
             return
         try:
-            messages = self._reader.feed(data)
-        except CallError as error:
+            messages = self._unframe(data)
+        except RpcError as error:
             self.connection.reset_stream(self.stream_id)
-            self._end(error)
+            self._end(CallError(error.code, error.message))
             return
         self._take(messages, flow_bytes)
 
@@ -52,7 +52,7 @@ class _Call:
         """See ResponseSink."""
         self.trailers = trailers
         error = status.from_trailers(self.http_status, self.fields, trailers)
-        if error is None and not self._reader.is_between_messages:
+        if error is None and self._unframer.buffered_bytes:
             error = CallError(Code.INTERNAL, "the server ended the stream within a message")
         self._end(error)
 
@@ -72,6 +72,13 @@ class _Call:
         if not self.is_ended:
             self.connection.reset_stream(self.stream_id, ErrorCode.CANCEL)
             self._end(CallError(Code.CANCELLED, "the call was cancelled"))
+
+    def _unframe(self, data: bytes) -> list[bytes]:
+        self._unframer.feed(data)
+        messages = []
+        while (message := self._unframer.take()) is not None:
+            messages.append(message)
+        return messages
 
     def _take(self, messages: list[bytes], flow_bytes: int) -> None:
         raise NotImplementedError
@@ -96,7 +103,7 @@ class UnaryCall(_Call):
 
     def start(self, head: Fields, message: bytes) -> None:
         """Sends the whole request."""
-        self.stream_id = self.connection.open_stream(head, self, pack(message), end=True)
+        self.stream_id = self.connection.open_stream(head, self, frame(message), end=True)
 
     async def result(self) -> bytes:
         """The answer. Raises CallError; if cancelled, the server hears of it."""
@@ -137,7 +144,7 @@ class ClientStream(_Call):
         while not self.is_ended and self.connection.unsent_bytes(self.stream_id) > limits.CLIENT_UNSENT_BYTES:
             await self._changed.wait()
         self._raise_if_ended()
-        self.connection.send_data(self.stream_id, pack(message))
+        self.connection.send_data(self.stream_id, frame(message))
         await trio.lowlevel.checkpoint()
 
     async def close_send(self) -> None:

@@ -81,11 +81,6 @@ class Channel:
                     raise lost(f"connection error: {error}", may_have_left=False) from error
             return self._connection
 
-    def tick(self, now: float) -> None:
-        """Timers of the connection."""
-        if self._connection is not None:
-            self._connection.tick(now)
-
     def close(self) -> None:
         """Ends the connection, with the calls on it."""
         if self._connection is not None:
@@ -157,13 +152,6 @@ async def open_channel(
     async with trio.open_nursery() as nursery:
         outbox.start(nursery)
         channel = Channel(target, client_tls, make_http, outbox, nursery)
-
-        async def tick() -> None:
-            while True:
-                await trio.sleep(limits.TICK_SECONDS)
-                channel.tick(trio.current_time())
-
-        nursery.start_soon(tick)
         try:
             yield channel
         finally:

@@ -11,6 +11,7 @@ server's GOAWAY names a lower stream as the last it looked at (section 6.8).
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -76,6 +77,8 @@ class UpstreamConnection:
         self._http = http
         self._outbox = outbox
         self._sinks: dict[int, ResponseSink] = {}
+        self._is_over = False
+        self._cut_at = math.inf
         self._newest_stream = 0
         self._newest_sent_stream = 0
         self._reason = "transport is closing"
@@ -149,12 +152,12 @@ class UpstreamConnection:
 
     # --- The task --------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Drives the connection to its end; raises nothing but trio.Cancelled."""
+    async def run(self, first: bytes) -> None:
+        """Drives the connection to its end; raises nothing but trio.Cancelled. `first` came with the TLS handshake."""
         try:
             self._http.start(trio.current_time())
             self._outbox.mark(self)
-            await self._receive()
+            await self._receive(first)
         except PeerError as error:
             self._reason = str(error)
         except (OSError, trio.ClosedResourceError) as error:
@@ -164,22 +167,27 @@ class UpstreamConnection:
         finally:
             self._forget()
 
-    async def _receive(self) -> None:
+    async def _receive(self, first: bytes) -> None:
+        data: bytes | None = first
         while True:
-            if self._wire.unsent_bytes > limits.CONNECTION_UNSENT_BYTES:
-                await self._wire.wait_for_room()
-            data = await self._wire.receive()
+            if data == b"":  # TLS has given nothing yet
+                data = await self._wire.receive()
+                continue
             with self._outbox:
                 self._handle(self._http.receive(data or b"", trio.current_time()))
                 self._outbox.mark(self)
-            if data is None or not self._wire_is_wanted():
+            if data is None or self._wire.is_finishing:
                 return
             self.greeted.set()
-
-    def _wire_is_wanted(self) -> bool:
-        return not (self._http.is_finished or self._wire.is_finishing)
+            if self._wire.unsent_bytes > limits.CONNECTION_UNSENT_BYTES:
+                await self._wire.wait_for_room()
+            data = await self._wire.receive()
 
     def _handle(self, events: Sequence[Event]) -> None:
+        if events and isinstance(events[-1], ConnectionEnded):
+            # Known first, so that the resets before it are seen for what they are.
+            self.is_open, self._is_over = False, True
+            self._reason = events[-1].error or self._reason
         for event in events:
             match event:
                 case DataReceived(stream_id, data, flow_bytes):
@@ -207,15 +215,13 @@ class UpstreamConnection:
                         sink.on_drained()
                 case GoawayReceived(last_stream_id):
                     self._on_goaway(last_stream_id)
-                case ConnectionEnded(error):
-                    self._reason = error or self._reason
-                    self.is_open = False
 
     def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:
         sink = self._sinks.pop(stream_id, None)
         if sink is not None:
             refused = by_peer and error_code == ErrorCode.REFUSED_STREAM
-            sink.on_reset(error_code, not refused and stream_id <= self._newest_sent_stream, "")
+            reason = self._reason if self._is_over else ""
+            sink.on_reset(error_code, not refused and stream_id <= self._newest_sent_stream, reason)
         self._room()
 
     def _on_goaway(self, last_stream_id: int) -> None:
@@ -239,18 +245,26 @@ class UpstreamConnection:
             if data and not self._wire.is_broken:
                 self._newest_sent_stream = self._newest_stream
                 self._wire.send(data)
-            if self._http.is_finished:
+            if self._http.is_finished and not self._wire.is_finishing:
                 self.is_open = False
+                self._cut_at = trio.current_time() + limits.LINGER_SECONDS
                 self._wire.finish()
         except Exception:
             _log.exception("connection to a server ended by a fault of ours", server=self.target.url)
             self.cut()
 
-    def tick(self, now: float) -> None:
-        """Timers: keepalive, settings. Called about twice a second."""
-        with self._outbox:
-            self._handle(self._http.tick(now))
-            self._outbox.mark(self)
+    async def look_at_timers(self) -> None:
+        """A task beside `run`: keepalive, settings, a server that does not close when all is said."""
+        while not self.ended.is_set():
+            with trio.move_on_after(limits.TICK_SECONDS):
+                await self.ended.wait()
+            now = trio.current_time()
+            if now >= self._cut_at:
+                self.cut()
+            else:
+                with self._outbox:
+                    self._handle(self._http.tick(now))
+                    self._outbox.mark(self)
 
     def sent_all(self) -> None:
         """The wire's queue is empty again."""
@@ -287,11 +301,11 @@ async def connect(
             holder: list[UpstreamConnection] = []
             wire = Wire(sock, start_task, lambda: holder[0].sent_all() if holder else None)
             try:
-                if target.is_tls:
-                    await _shake_hands(wire, tls, target)
+                first = await _shake_hands(wire, tls, target) if target.is_tls else b""
                 connection = UpstreamConnection(wire, make_http(), target, outbox)
                 holder.append(connection)
-                start_task(connection.run)
+                start_task(connection.run, first)
+                start_task(connection.look_at_timers)
                 await _first_of(connection.greeted, connection.ended)
             except BaseException:
                 wire.abort()
@@ -317,11 +331,13 @@ async def _connect_socket(target: Target) -> socket.socket:
     return socket.socket(fileno=sock.detach())
 
 
-async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Target) -> None:
+async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Target) -> bytes:
+    """Gives the plaintext that came along with the end of the handshake."""
     if tls is None:
         raise PeerError(f"{target.url}: https needs TLS settings")
     session = tls.session(trio.current_time(), "localhost" if target.is_unix else target.host)
     wire.start_tls(session, is_client=True)
+    data: bytes | None = b""
     while not session.is_established:
         try:
             data = await wire.receive()
@@ -331,6 +347,7 @@ async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Target) -> Non
             raise PeerError(f"{target.url}: closed during the TLS handshake")
     if session.alpn != "h2":
         raise PeerError(f"{target.url}: the server did not choose HTTP/2 (ALPN h2)")
+    return data or b""
 
 
 async def _first_of(*events: trio.Event) -> None:

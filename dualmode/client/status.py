@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import ErrorCode, Pairs
+from dualmode.rpc.status import decode_message
 
 #: What an answer without `grpc-status` means (grpc: doc/http-grpc-status-mapping.md); all else is UNKNOWN.
 _OF_HTTP_STATUS: Final = {
@@ -53,7 +53,7 @@ def from_trailers(http_status: int, fields: Pairs, trailers: Pairs) -> CallError
     number = int(found) if found.isdigit() and len(found) < 4 else -1
     if number == Code.OK:
         return None
-    message = unquote_to_bytes(_find(carrier, b"grpc-message") or b"").decode("utf-8", "replace")
+    message = decode_message(_find(carrier, b"grpc-message") or b"")
     known = number in Code.__members__.values()
     return CallError(Code(number) if known else Code.UNKNOWN, message, trailers=carrier)
 

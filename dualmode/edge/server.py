@@ -97,8 +97,7 @@ class Server:
         async with trio.open_nursery() as self._nursery:
             self.outbox.start(self._nursery)
             self._nursery.start_soon(self._tick)
-            for listener in self._listeners:
-                self._nursery.start_soon(self._accept, listener)
+            self._nursery.start_soon(self._accept_on_all)
             task_status.started()
 
     async def close(self, drain_seconds: float = limits.DRAIN_TIMEOUT_SECONDS) -> None:
@@ -131,14 +130,19 @@ class Server:
 
     # --- Accepting -------------------------------------------------------------------------------------------
 
+    async def _accept_on_all(self) -> None:
+        with self._accepting:
+            async with trio.open_nursery() as nursery:
+                for listener in self._listeners:
+                    nursery.start_soon(self._accept, listener)
+
     async def _accept(self, listener: Listener) -> None:
         try:
-            with self._accepting:
-                while True:
-                    await self._until_room()
-                    await trio.lowlevel.wait_readable(listener.sock)
-                    if not self._accept_some(listener):
-                        await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
+            while True:
+                await self._until_room()
+                await trio.lowlevel.wait_readable(listener.sock)
+                if not self._accept_some(listener):
+                    await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
         finally:
             listener.close()  # only now: a socket must not be closed under a task that waits for it
 

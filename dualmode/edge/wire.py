@@ -76,6 +76,8 @@ class Wire:
     async def receive_raw(self) -> bytes:
         """The same without TLS: what came over the socket; b"" at its end."""
         while True:
+            if self.is_closed:
+                raise trio.ClosedResourceError
             await trio.lowlevel.wait_readable(self.sock)
             try:
                 return self.sock.recv(limits.RECEIVE_BYTES)
@@ -152,7 +154,7 @@ class Wire:
     async def _write(self) -> None:
         """Sends the rest as the peer makes room."""
         try:
-            while self._unsent:
+            while self._unsent and not self.is_closed:
                 await trio.lowlevel.wait_writable(self.sock)
                 sent = 0
                 with memoryview(self._unsent) as view, contextlib.suppress(BlockingIOError):
