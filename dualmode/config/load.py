@@ -7,7 +7,7 @@ source says only what it says, and `dualmode config` shows who won.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dualmode import limits
 from dualmode.config.check import check
@@ -31,7 +31,7 @@ class Loaded:
     faults: list[str]
     notices: list[str]
     #: What was given for options of one command only (`config -w json`).
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: Values
 
     def settings(self, mode: Mode) -> MemberSettings | ProxySettings:
         """Everything resolved for one mode. Raises ConfigError with all the faults there are."""
@@ -39,6 +39,10 @@ class Loaded:
         if faults:
             raise ConfigError(faults)
         return member_settings(self.values) if mode is Mode.MEMBER else proxy_settings(self.values)
+
+    def asks_for(self, switch: str) -> bool:
+        """Whether `--help` or `--version` stands there; a wrong option beside it does not matter then."""
+        return bool(self.values[switch])
 
     def notices_for(self, mode: Mode) -> list[str]:
         """What is accepted and does nothing, one line each."""
@@ -65,13 +69,14 @@ def load(
     environment = read_environment(environ)
     file = _read_file([*environment.given, *flags.given])
     of_table = [one for one in flags.given if one.option.name not in extra]
+    of_call = Values(command, [one for one in flags.given if one.option.name in extra], tuple(extra.values()))
     values = Values(command, [*file.given, *environment.given, *of_table])
     return Loaded(
         command,
         values,
-        faults=[*flags.faults, *environment.faults, *file.faults, *values.faults],
+        faults=[*flags.faults, *environment.faults, *file.faults, *values.faults, *of_call.faults],
         notices=[*environment.notices, *file.notices],
-        extra={one.option.name: one.text for one in flags.given if one.option.name in extra},
+        extra=of_call,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dualmode.config.given import DEFAULT, Given, Source
@@ -17,14 +17,14 @@ class Values:
     combinations leave it alone.
     """
 
-    def __init__(self, command: str, given: Iterable[Given]) -> None:
+    def __init__(self, command: str, given: Iterable[Given], options: Sequence[Option] = OPTIONS) -> None:
         self.command = command
         self.faults: list[str] = []
         self.faulty: set[str] = set()
         self._values: dict[str, Any] = {}
         self._sources: dict[str, Source] = {}
         strongest = {one.option.name: one for one in given}
-        for option in OPTIONS:
+        for option in options:
             self._values[option.name] = option.kind.parse(option.default_for(command))
             self._sources[option.name] = DEFAULT
             if option.name in strongest:

@@ -1,0 +1,5 @@
+"""Does: `python -m dualmode`."""
+
+from dualmode.main import console
+
+console()
