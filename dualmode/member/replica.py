@@ -80,6 +80,7 @@ class Replica:
         #: The configuration as of the applied index.
         self.conf_state: ConfState = raft_storage.initial_state()[1]
         self._was_leader = False
+        self._leader_known = trio.Event()
 
     # --- What services call ------------------------------------------------------------------------------------
 
@@ -118,6 +119,10 @@ class Replica:
     def has_leader(self) -> bool:
         """Whether a leader is known."""
         return self.node.leader != 0
+
+    async def wait_for_leader(self) -> None:
+        """Returns once a leader has been known; it may be lost again by then."""
+        await self._leader_known.wait()
 
     @property
     def has_sole_voter(self) -> bool:
@@ -284,6 +289,8 @@ class Replica:
         self.applier.apply(decoded.kind, decoded.request)
 
     def _note_leadership(self) -> None:
+        if self.has_leader:
+            self._leader_known.set()
         is_leader = self.is_leader
         if is_leader != self._was_leader:
             self._was_leader = is_leader
