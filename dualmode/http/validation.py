@@ -8,8 +8,10 @@ request splitting ends: what passes can be written into HTTP/1.1 or logged as it
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
+from dualmode import limits
 from dualmode.http.interface import Pairs, RequestHead
 
 #: A message without content-length.
@@ -40,44 +42,51 @@ _CONNECTION_FIELDS: Final = frozenset(
 )
 
 
+#: Fields that may come once. Two, even equal ones, are how requests are smuggled.
+_SINGLE: Final = frozenset({b"content-length", b"host"})
+#: Verdicts on fields of this length are remembered (only good ones: a raised error is never cached).
+_CACHED_BYTES: Final = 128
+
+
 def request_head(pairs: Pairs) -> tuple[RequestHead, int]:
     """A request's head and its content-length (or UNKNOWN_LENGTH), from a decoded header list (section 8.3.1)."""
-    pseudo, fields = _split(pairs, _REQUEST_PSEUDO)
-    method = pseudo.get(b":method")
-    if method is None or not _METHOD(method):
-        raise MalformedError("no lawful :method")
+    pseudo, fields, single = _split(pairs, _REQUEST_PSEUDO)
     authority = pseudo.get(b":authority")
-    host = _single(fields, b"host")
+    host = single.get(b"host")
     if authority is None:
         authority = host or b""
     elif host is not None and host.lower() != authority.lower():
         raise MalformedError("host differs from :authority")
-    if not _AUTHORITY(authority):
-        raise MalformedError("white space in :authority")
+    method, scheme, path = pseudo.get(b":method", b""), pseudo.get(b":scheme", b""), pseudo.get(b":path", b"")
     if method == b"CONNECT":
-        return _connect_head(pseudo, authority, fields), content_length(fields)
-    scheme, path = pseudo.get(b":scheme"), pseudo.get(b":path")
-    if scheme is None or not _SCHEME(scheme):
+        # It has :method and :authority and nothing else (section 8.5).
+        if b":scheme" in pseudo or b":path" in pseudo or not pseudo.get(b":authority"):
+            raise MalformedError("CONNECT takes :authority, and neither :scheme nor :path")
+    elif len(path) <= _CACHED_BYTES:
+        _check_request(method, scheme, path)
+    else:
+        _check_request.__wrapped__(method, scheme, path)
+    return RequestHead(method, scheme, authority, path, fields), _content_length(single)
+
+
+@lru_cache(maxsize=limits.HTTP2_REMEMBERED_VERDICTS)
+def _check_request(method: bytes, scheme: bytes, path: bytes) -> None:
+    """Pseudo-headers of a request; an absent one is empty here."""
+    if not _METHOD(method):
+        raise MalformedError("no lawful :method")
+    if not _SCHEME(scheme):
         raise MalformedError("no lawful :scheme")
-    if path is None or not (_PATH(path) or (path == b"*" and method == b"OPTIONS")):
+    if not (_PATH(path) or (path == b"*" and method == b"OPTIONS")):
         raise MalformedError("no lawful :path")
-    return RequestHead(method, scheme, authority, path, fields), content_length(fields)
-
-
-def _connect_head(pseudo: dict[bytes, bytes], authority: bytes, fields: Pairs) -> RequestHead:
-    """CONNECT has :method and :authority and nothing else (section 8.5)."""
-    if b":scheme" in pseudo or b":path" in pseudo or b":authority" not in pseudo or not authority:
-        raise MalformedError("CONNECT takes :authority, and neither :scheme nor :path")
-    return RequestHead(b"CONNECT", b"", authority, b"", fields)
 
 
 def response_head(pairs: Pairs) -> tuple[int, Pairs, int]:
     """A response's status, fields and content-length (section 8.3.2)."""
-    pseudo, fields = _split(pairs, _RESPONSE_PSEUDO)
-    status = pseudo.get(b":status")
-    if status is None or not _STATUS(status) or status == b"101":
+    pseudo, fields, single = _split(pairs, _RESPONSE_PSEUDO)
+    status = pseudo.get(b":status", b"")
+    if not _STATUS(status) or status == b"101":
         raise MalformedError("no lawful :status")
-    return int(status), fields, content_length(fields)
+    return int(status), fields, _content_length(single)
 
 
 def trailer_fields(pairs: Pairs) -> Pairs:
@@ -85,9 +94,8 @@ def trailer_fields(pairs: Pairs) -> Pairs:
     return _split(pairs, _NO_PSEUDO)[1]
 
 
-def content_length(fields: Pairs) -> int:
-    """The one content-length, or UNKNOWN_LENGTH."""
-    value = _single(fields, b"content-length")
+def _content_length(single: dict[bytes, bytes]) -> int:
+    value = single.get(b"content-length")
     if value is None:
         return UNKNOWN_LENGTH
     if not _LENGTH(value):
@@ -95,31 +103,46 @@ def content_length(fields: Pairs) -> int:
     return int(value)
 
 
-def _single(fields: Pairs, name: bytes) -> bytes | None:
-    """The value of a field that may come once. Two, even equal ones, are how requests are smuggled."""
-    values = [value for key, value in fields if key == name]
-    if len(values) > 1:
-        raise MalformedError(f"{name.decode()} given {len(values)} times")
-    return values[0] if values else None
-
-
-def _split(pairs: Pairs, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], Pairs]:
-    """Pseudo-headers and fields; checks names, values, order and duplicates (sections 8.2 and 8.3)."""
+def _split(pairs: Pairs, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], Pairs, dict[bytes, bytes]]:
+    """Pseudo-headers, fields, and the fields that may come once; checks names, values, order and duplicates
+    (sections 8.2 and 8.3)."""
     pseudo: dict[bytes, bytes] = {}
+    single: dict[bytes, bytes] = {}
     fields: list[tuple[bytes, bytes]] = []
-    for name, value in pairs:
-        if _BAD_VALUE(value):
-            raise MalformedError("control character or outer white space in a value")
-        if name[:1] == b":":
+    for pair in pairs:
+        name, value = pair
+        if len(name) + len(value) <= _CACHED_BYTES:
+            is_pseudo = _check_field(name, value)
+        else:
+            is_pseudo = _check_field.__wrapped__(name, value)
+        if is_pseudo:
             if fields:
                 raise MalformedError("a pseudo-header after a field")
             if name not in allowed or name in pseudo:
                 raise MalformedError("a pseudo-header that is unknown, misplaced or repeated")
             pseudo[name] = value
             continue
-        if not _NAME(name):
-            raise MalformedError("a field name that is not a lower-case token")
-        if name in _CONNECTION_FIELDS or (name == b"te" and value.lower() != b"trailers"):
-            raise MalformedError(f"connection-specific field {name.decode()}")
-        fields.append((name, value))
-    return pseudo, tuple(fields)
+        if name in _SINGLE:
+            if name in single:
+                raise MalformedError(f"{name.decode()} given twice")
+            single[name] = value
+        fields.append(pair)
+    return pseudo, tuple(fields), single
+
+
+@lru_cache(maxsize=limits.HTTP2_REMEMBERED_VERDICTS)
+def _check_field(name: bytes, value: bytes) -> bool:
+    """Whether a good field is a pseudo-header. The same few fields come with every request: hence the cache."""
+    if _BAD_VALUE(value):
+        raise MalformedError("control character or outer white space in a value")
+    if name[:1] == b":":
+        if name == b":authority" and not _AUTHORITY(value):
+            raise MalformedError("white space in :authority")
+        return True
+    if name == b"host" and not _AUTHORITY(value):
+        raise MalformedError("white space in host")
+    if not _NAME(name):
+        raise MalformedError("a field name that is not a lower-case token")
+    if name in _CONNECTION_FIELDS or (name == b"te" and value.lower() != b"trailers"):
+        raise MalformedError(f"connection-specific field {name.decode()}")
+    return False
