@@ -47,7 +47,7 @@ def answer(package: Any, request: Any, services: list[str]) -> Any:
         elif question == "file_by_filename":
             content = _files(POOL.FindFileByName(request.file_by_filename))
         elif question == "file_containing_symbol":
-            content = _files(POOL.FindFileContainingSymbol(request.file_containing_symbol))
+            content = _files(_file_of(request.file_containing_symbol))
         elif question == "all_extension_numbers_of_type":
             POOL.FindMessageTypeByName(request.all_extension_numbers_of_type)
             content = {"all_extension_numbers_response": {"base_type_name": request.all_extension_numbers_of_type}}
@@ -58,6 +58,15 @@ def answer(package: Any, request: Any, services: list[str]) -> Any:
     except KeyError:
         content = _error(Code.NOT_FOUND, f"not found: {_wanted(request, question)}")
     return package.ServerReflectionResponse(valid_host=request.host, original_request=request, **content)
+
+
+def _file_of(symbol: str) -> Any:
+    """The file that defines a symbol. protobuf's pools do not all know methods by themselves. Raises `KeyError`."""
+    try:
+        return POOL.FindFileContainingSymbol(symbol)
+    except KeyError:
+        service, _, method = symbol.rpartition(".")
+        return POOL.FindServiceByName(service).methods_by_name[method].containing_service.file
 
 
 def _wanted(request: Any, question: str) -> str:
