@@ -63,6 +63,8 @@ class Core:
         self.transferee = NONE
         #: No further configuration change may be proposed until the log is applied up to here.
         self.pending_conf_index = 0
+        #: Index of the last snapshot restored from a leader: the configuration is at least as new.
+        self.restored_index = 0
         #: Payload proposed here and not yet applied; kept only while it is limited.
         self.uncommitted_size = 0
         self.reads = ReadQueue()

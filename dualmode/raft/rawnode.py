@@ -201,8 +201,18 @@ class RawNode:
         """The snapshot for `peer` has been sent, or could not be. Must be called for every one."""
         step(self.core, Message(MessageType.SNAPSHOT_STATUS, sender=peer, reject=not ok))
 
-    def apply_conf_change(self, change: AnyConfChange) -> ConfState:
-        """A committed change takes effect. Returns the configuration to remember with the next snapshot."""
+    def apply_conf_change(self, change: AnyConfChange, index: int = 0) -> ConfState:
+        """A committed change takes effect. Returns the configuration to remember with the next snapshot.
+
+        `index` is that of the change's entry. An owner that lets messages in between `ready` and the end of applying
+        must give it: a snapshot may have come in meanwhile whose configuration already contains the change, which is
+        then not made again.
+
+        Peers may need a snapshot at once: one that the storage offers during this call must not claim the change's
+        index yet, as its configuration is the former one.
+        """
+        if 0 < index <= self.core.restored_index:
+            return self.core.tracker.configuration.conf_state()
         return membership.apply_change(self.core, change.as_v2())
 
     # --- out --------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def _restore(core: Core, snapshot: Snapshot) -> bool:
         core.log.commit_to(index)
         return False
     core.log.restore(snapshot)
+    core.restored_index = index
     core.tracker = Tracker(core.config.max_inflight_messages, core.config.max_inflight_bytes)
     membership.restore_configuration(core, state, core.log.last_index())
     _log(core, "restored", snapshot)
