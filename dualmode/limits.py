@@ -146,7 +146,7 @@ GRPC_KEEPALIVE_IDLE_SECONDS: Final = 7200.0
 
 # --- Member --------------------------------------------------------------------------------------------------
 
-#: A WAL sync usually shorter than this is done on the loop; longer ones go through a thread (member/disk_door.py).
+#: Shorter WAL syncs are done on the loop; a disk with longer ones is synced in a thread (member/disk_door.py).
 INLINE_SYNC_SECONDS: Final = 0.001
 #: Proposals taken into one batch: bounds how long one apply pass holds the loop (about 10 ms).
 PROPOSALS_PER_BATCH: Final = 512
@@ -162,7 +162,7 @@ DISK_FULL_RETRY_SECONDS: Final = 1.0
 #: How often the file system is asked.
 FREE_SPACE_CHECK_SECONDS: Final = 1.0
 #: Of that many syncs on a slow disk one is tried inline, to see whether it is still slow.
-SYNCS_BETWEEN_PROBES: Final = 64
+SYNCS_BETWEEN_PROBES: Final = 32
 #: Rows looked at in one step of a compaction: about 2 ms of the loop.
 COMPACTION_STEP_ROWS: Final = 1000
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
@@ -247,3 +247,24 @@ CLIENT_UNSENT_BYTES: Final = 256 * KIB
 DEFAULT_QUOTA_BYTES: Final = 2 * 1024 * MIB
 #: Objects made before the collector of cycles looks at the youngest: the hot path makes no cycles, so it finds nothing.
 COLLECTOR_THRESHOLD: Final = 50_000
+
+# --- Proxy ---------------------------------------------------------------------------------------------------
+
+#: Per direction of a forwarded call: above it the sender gets no more credit, so memory is bounded end to end.
+PROXY_UNSENT_BYTES: Final = 256 * KIB
+#: What a member may send on one forwarded stream before the client has taken it.
+PROXY_STREAM_WINDOW_BYTES: Final = 1 * MIB
+#: All streams to a member share one connection: its window must not let one slow client hold back the others, so it is
+#: as wide as the protocol allows, and the bound is that of the streams.
+PROXY_CONNECTION_WINDOW_BYTES: Final = 2**31 - 1
+#: A request is kept for another endpoint until its answer begins, if it is no longer than the largest request of etcd.
+PROXY_RETAINED_BYTES: Final = MAX_REQUEST_BYTES + GRPC_OVERHEAD_BYTES
+#: Endpoints tried for one call.
+PROXY_ATTEMPTS: Final = 3
+#: Between two rounds of connecting to all endpoints: at least, when somebody waits, and at most.
+PROXY_ROUND_PAUSE_SECONDS: Final = 0.1
+PROXY_RETRY_SECONDS: Final = 1.0
+#: Idle HTTP/1.1 connections kept per endpoint for plain requests.
+PROXY_IDLE_HTTP_CONNECTIONS: Final = 16
+#: Shapes of heads and trailers of answers that are kept, each with its header block.
+PROXY_REMEMBERED_HEADS: Final = 512

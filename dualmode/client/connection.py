@@ -62,13 +62,13 @@ class ResponseSink(Protocol):
 
 
 class UpstreamConnection:
-    """One connected connection. Made by `connect`; over when `is_open` is false."""
+    """One connected connection. Made by `connect`; of no use for new streams when `is_open` is false."""
 
     def __init__(self, wire: Wire, http: HttpClientConnection, target: Target, outbox: Outbox) -> None:
         self.target = target
         self.is_dirty = False
-        #: New streams are possible (as far as `can_open_stream` says); false after GOAWAY and after the end.
-        self.is_open = True
+        #: Set when no new streams are possible: the server is going away, or the end.
+        self.leaving = trio.Event()
         #: Set when the connection is over.
         self.ended = trio.Event()
         #: Set at the first bytes from the server: somebody is there who speaks.
@@ -83,6 +83,11 @@ class UpstreamConnection:
         self._newest_sent_stream = 0
         self._reason = "transport is closing"
         self._when_room: list[Callable[[], None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """New streams are possible, as far as `can_open_stream` says."""
+        return not self.leaving.is_set()
 
     @property
     def reason(self) -> str:
@@ -141,13 +146,13 @@ class UpstreamConnection:
     def close(self) -> None:
         """Orderly: open streams may finish."""
         if self.is_open:
-            self.is_open = False
+            self.leaving.set()
             self._http.close()
             self._outbox.mark(self)
 
     def cut(self) -> None:
         """Now."""
-        self.is_open = False
+        self.leaving.set()
         self._wire.abort()
 
     # --- The task --------------------------------------------------------------------------------------------
@@ -186,7 +191,8 @@ class UpstreamConnection:
     def _handle(self, events: Sequence[Event]) -> None:
         if events and isinstance(events[-1], ConnectionEnded):
             # Known first, so that the resets before it are seen for what they are.
-            self.is_open, self._is_over = False, True
+            self._is_over = True
+            self.leaving.set()
             self._reason = events[-1].error or self._reason
         for event in events:
             match event:
@@ -225,7 +231,7 @@ class UpstreamConnection:
         self._room()
 
     def _on_goaway(self, last_stream_id: int) -> None:
-        self.is_open = False
+        self.leaving.set()
         for stream_id in [number for number in self._sinks if number > last_stream_id]:
             sink = self._sinks.pop(stream_id)
             sink.on_reset(ErrorCode.REFUSED_STREAM, False, "the server is going away")
@@ -246,7 +252,7 @@ class UpstreamConnection:
                 self._newest_sent_stream = self._newest_stream
                 self._wire.send(data)
             if self._http.is_finished and not self._wire.is_finishing:
-                self.is_open = False
+                self.leaving.set()
                 self._cut_at = trio.current_time() + limits.LINGER_SECONDS
                 self._wire.finish()
         except Exception:
@@ -273,7 +279,7 @@ class UpstreamConnection:
                 sink.on_drained()
 
     def _forget(self) -> None:
-        self.is_open = False
+        self.leaving.set()
         self.is_dirty = True  # nothing is marked any more
         self._wire.abort()
         sinks, self._sinks = self._sinks, {}

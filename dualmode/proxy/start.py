@@ -1,0 +1,112 @@
+"""Does: the life of `dualmode proxy`: find the endpoints, serve clients, close in order.
+
+Ready means that clients are served. An endpoint need not answer by then: calls are told clearly while none does
+(UNAVAILABLE, 503), and the first one that comes up is used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import trio
+
+from dualmode import limits, log
+from dualmode.config.settings import ProxySettings, UpstreamTls
+from dualmode.edge.address import Target, parse_url
+from dualmode.edge.mux import MuxBuilder
+from dualmode.edge.outbox import Outbox
+from dualmode.edge.tls import ClientTls, ClientTlsSettings
+from dualmode.errors import StartError
+from dualmode.http.engines import ENGINES
+from dualmode.http.interface import HttpClientConnection
+from dualmode.http.options import Http2Options
+from dualmode.http.routing import Mux
+from dualmode.proxy.grpc_forward import GrpcForwardRoute
+from dualmode.proxy.http_forward import HttpClients, HttpForwardRoute
+from dualmode.proxy.upstreams import Upstreams
+from dualmode.rpc.access import AccessRules
+from dualmode.rpc.access_guard import AccessGuard
+from dualmode.serving import Serving, until_cancelled
+
+_log = log.get("proxy")
+
+
+async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
+    """Runs a proxy until cancelled. `ready` is called once, when clients are served.
+
+    Raises StartError with nothing half-started; later, what a listener raises.
+    """
+    targets = endpoints(settings)
+    tls = upstream_tls(settings.upstream_tls, targets)
+    outbox = Outbox()
+    serving = Serving(settings.serving, settings.data_dir, outbox)
+    upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds)
+    clients = HttpClients(tls, settings.dial_timeout_seconds)
+    await until_cancelled(lambda stopping: _live(settings, serving, upstreams, clients, ready, stopping))
+
+
+async def _live(
+    settings: ProxySettings,
+    serving: Serving,
+    upstreams: Upstreams,
+    clients: HttpClients,
+    ready: Callable[[], None],
+    stopping: trio.Event,
+) -> None:
+    async with clients, trio.open_nursery() as nursery:
+        nursery.start_soon(upstreams.run)
+        mux = client_mux(settings, upstreams, clients)
+        await nursery.start(serving.run, mux, mux, ())
+        _log.info("ready to serve client requests", endpoints=[target.url for target in upstreams.order()])
+        ready()
+        await stopping.wait()
+        _log.info("closing proxy")
+        await serving.close()
+        nursery.cancel_scope.cancel()
+
+
+def endpoints(settings: ProxySettings) -> list[Target]:
+    """Where to forward, in an order of this process's own, so that a fleet of proxies spreads. Raises StartError."""
+    targets = [parse_url(str(url)) for url in settings.endpoints]
+    if not targets:
+        raise StartError("a proxy needs --endpoints: finding members by peer URLs or SRV records is not there yet")
+    random.shuffle(targets)
+    return targets
+
+
+def upstream_tls(settings: UpstreamTls, targets: list[Target]) -> ClientTls | None:
+    """TLS toward the members; None when no endpoint asks for it. Raises StartError."""
+    if not any(target.is_tls for target in targets):
+        return None
+    client_settings = ClientTlsSettings(
+        trusted_ca_file=settings.trusted_ca_file,
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+        insecure_skip_verify=settings.skip_verify,
+    )
+    return ClientTls(client_settings, lambda text: _log.warning(text))
+
+
+def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]:
+    """Makes the HTTP/2 connections to the members."""
+    make = ENGINES[settings.serving.http2_engine].client
+    options = Http2Options(
+        stream_window_bytes=limits.PROXY_STREAM_WINDOW_BYTES,
+        connection_window_bytes=limits.PROXY_CONNECTION_WINDOW_BYTES,
+        keepalive_interval_seconds=settings.keepalive_time_seconds,
+        keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
+    )
+    return lambda: make(options)
+
+
+def client_mux(settings: ProxySettings, upstreams: Upstreams, clients: HttpClients) -> Mux:
+    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP."""
+    rules = AccessRules(settings.serving.host_whitelist, settings.serving.cors)
+    return (
+        MuxBuilder()
+        .grpc_fallback(GrpcForwardRoute(upstreams))
+        .fallback(HttpForwardRoute(upstreams, clients))
+        .guard(AccessGuard(rules))
+        .build()
+    )

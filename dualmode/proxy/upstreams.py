@@ -1,0 +1,121 @@
+"""Does: keeps a connection to one of the endpoints, and finds another one when it is lost.
+
+All calls go to one endpoint as long as it serves. Spreading them would let one client's reads jump between members that
+are not equally far (a serializable read may then go back in time); a fleet of proxies spreads by starting at different
+endpoints.
+
+A round tries the endpoints in turn, beginning behind the one that failed. Who needs a connection while there is none
+waits for the end of the round that is under way, or of one that begins at once; when it fails they are told why.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import trio
+
+from dualmode import limits, log
+from dualmode.client.connection import UpstreamConnection, connect
+from dualmode.edge.address import Target
+from dualmode.edge.outbox import Outbox
+from dualmode.edge.tls import ClientTls
+from dualmode.errors import PeerError
+from dualmode.http.interface import HttpClientConnection
+
+_log = log.get("proxy")
+
+#: Called with a connection, or with None when no endpoint could be reached (`Upstreams.fault` says why).
+WhenReady = Callable[[UpstreamConnection | None], None]
+
+
+class Upstreams:
+    """The endpoints of a proxy. `run` is its task."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        tls: ClientTls | None,
+        make_http: Callable[[], HttpClientConnection],
+        outbox: Outbox,
+        dial_timeout_seconds: float = limits.CONNECT_TIMEOUT_SECONDS,
+    ) -> None:
+        self._targets = deque(targets)
+        self._tls = tls
+        self._make_http = make_http
+        self._outbox = outbox
+        self._dial_timeout_seconds = dial_timeout_seconds
+        self._current: UpstreamConnection | None = None
+        self._waiting: list[WhenReady] = []
+        self._wanted = trio.Event()
+        #: Why the last round found nobody.
+        self.fault = "no endpoint was tried yet"
+
+    @property
+    def ready(self) -> UpstreamConnection | None:
+        """The connection, if there is one that takes new streams."""
+        current = self._current
+        return current if current is not None and current.is_open else None
+
+    @property
+    def scheme(self) -> bytes:
+        """Of requests: endpoints are all https or all http in practice, and servers do not look at it."""
+        return b"https" if self._targets[0].is_tls else b"http"
+
+    def order(self) -> list[Target]:
+        """The endpoints, the one in use first."""
+        return list(self._targets)
+
+    def when_ready(self, call: WhenReady) -> None:
+        """Calls once: with a connection, or with None at the end of a round without one."""
+        self._waiting.append(call)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Keeps a connection as long as it is not cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._outbox.start(nursery)
+            while True:
+                self._current = await self._round(nursery)
+                self._tell()
+                if self._current is not None:
+                    await self._current.leaving.wait()
+                    _log.warning("lost the endpoint", endpoint=self._current.target.url, reason=self._current.reason)
+                    self._targets.rotate(-1)
+                    continue
+                await trio.sleep(limits.PROXY_ROUND_PAUSE_SECONDS)
+                with trio.move_on_after(limits.PROXY_RETRY_SECONDS):
+                    await self._wanted.wait()
+
+    async def _round(self, nursery: trio.Nursery) -> UpstreamConnection | None:
+        """Tries every endpoint once. The one that answers comes first from now on."""
+        faults = []
+        for _ in range(len(self._targets)):
+            try:
+                connection = await connect(
+                    self._targets[0],
+                    self._tls,
+                    self._make_http,
+                    self._outbox,
+                    nursery.start_soon,
+                    self._dial_timeout_seconds,
+                )
+            except PeerError as error:
+                faults.append(str(error))
+                self._targets.rotate(-1)
+            else:
+                _log.info("connected to an endpoint", endpoint=connection.target.url)
+                self.fault = ""
+                return connection
+        fault = "; ".join(faults)
+        if fault != self.fault:
+            _log.warning("no endpoint can be reached", fault=fault)
+            self.fault = fault
+        return None
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._wanted = trio.Event()
+        with self._outbox:
+            for call in waiting:
+                call(self.ready)
