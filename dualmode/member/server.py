@@ -22,7 +22,6 @@ from dualmode.member.free_space import FreeSpace
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.identity import RequestIds
 from dualmode.member.kv.service import KvService
-from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.access import OneMember
 from dualmode.member.lease.expiry import LeaseExpiry
 from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
@@ -105,28 +104,24 @@ class MemberServer:
             in_pass=self.replica.in_pass,
         )
         self.replica.on_applied = self._on_applied
-        self.leader_streams = LeaderStreams()
         leader = OneMember()
         self.lease_expiry = LeaseExpiry(
             self.lessor, leader, self.replica.propose, extend_seconds=options.election_seconds
         )
         self.replica.on_leadership.append(self.lease_expiry.on_leadership)
-        self.watch = WatchService(self.watch_hub, self.leader_streams)
+        self.watch = WatchService(self.watch_hub)
         self.lease = LeaseService(
             self.lessor,
             store.leases,
             leader,
-            self.leader_streams,
             propose=self.replica.propose,
             header_field=lambda: headers.field(store.revision),
             next_lease_id=request_ids.next_lease,
-            spawn=self._spawn,
             request_timeout_seconds=options.request_timeout_seconds,
         )
         self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical)
         self.cluster = ClusterService(self.replica)
         self.maintenance = MaintenanceService(self.replica, options.quota_bytes)
-        self._nursery: trio.Nursery | None = None
 
     def _make_node(self, options: MemberOptions) -> Any:
         ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
@@ -141,16 +136,15 @@ class MemberServer:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled. Raises `StorageError` when the disk fails; the first error ends everything."""
         try:
-            async with trio.open_nursery() as self._nursery:
-                self.outbox.start(self._nursery)
-                self._nursery.start_soon(self.replica.run)
-                self._nursery.start_soon(self.watch.run)
-                self._nursery.start_soon(self.lease_expiry.run)
-                self._nursery.start_soon(self.compactor.run)
-                self._nursery.start_soon(self.log_compactor.run)
+            async with trio.open_nursery() as nursery:
+                self.outbox.start(nursery)
+                nursery.start_soon(self.replica.run)
+                nursery.start_soon(self.watch.run)
+                nursery.start_soon(self.lease_expiry.run)
+                nursery.start_soon(self.compactor.run)
+                nursery.start_soon(self.log_compactor.run)
                 task_status.started()
         finally:
-            self._nursery = None
             self.disk_door.close()
 
     def _on_applied(self, index: int, term: int) -> None:
@@ -159,10 +153,6 @@ class MemberServer:
         if compacted != self._compacted:
             self._compacted = compacted
             self.compactor.schedule()
-
-    def _spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        if self._nursery is not None:
-            self._nursery.start_soon(function, *args)
 
 
 def _with_jitter(interval_seconds: float) -> Callable[[], float]:

@@ -11,7 +11,6 @@ from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
-from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.access import Guard, Leader, NoGuard, Propose
 from dualmode.member.lease.lessor import Lease, Lessor
 from dualmode.member.lease.waiting import Answer, Outcome
@@ -33,7 +32,7 @@ class LeaseService:
     """`etcdserverpb.Lease` of one member.
 
     `header_field` gives the header of an answer now (field 1, tag and length included), `next_lease_id` a positive id
-    for a lease whose client leaves the choice to us, `now` the lessor's clock, `spawn(function, *args)` runs a task.
+    for a lease whose client leaves the choice to us, `now` the lessor's clock.
     """
 
     def __init__(
@@ -41,12 +40,10 @@ class LeaseService:
         lessor: Lessor,
         attached: AttachedKeys,
         leader: Leader,
-        leader_streams: LeaderStreams,
         *,
         propose: Propose,
         header_field: Callable[[], bytes],
         next_lease_id: Callable[[], int],
-        spawn: Callable[..., object],
         request_timeout_seconds: float,
         now: Callable[[], float] = trio.current_time,
         guard: Guard | None = None,
@@ -54,11 +51,9 @@ class LeaseService:
         self._lessor = lessor
         self._attached = attached
         self._leader = leader
-        self._leader_streams = leader_streams
         self._propose = propose
         self._header_field = header_field
         self._next_lease_id = next_lease_id
-        self._spawn = spawn
         self._request_timeout_seconds = request_timeout_seconds
         self._now = now
         self._guard = guard or NoGuard()
@@ -96,15 +91,14 @@ class LeaseService:
     async def keep_alive(self, stream: ServerStream) -> None:
         """One answer for each request, with TTL 0 for a lease that does not exist (any more)."""
         request_class = etcdserverpb.LeaseKeepAliveRequest
-        with self._leader_streams.holding(stream):
-            while (message := await stream.receive()) is not None:
-                lease_id = decode(request_class, message).ID
-                # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
-                header_field = self._header_field()
-                ttl = self._renew_at_once(lease_id)
-                if ttl is None:
-                    ttl = await self._renew(lease_id)
-                await stream.send(header_field + _id_field(lease_id) + _ttl_field(ttl))
+        while (message := await stream.receive()) is not None:
+            lease_id = decode(request_class, message).ID
+            # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
+            header_field = self._header_field()
+            ttl = self._renew_at_once(lease_id)
+            if ttl is None:
+                ttl = await self._renew(lease_id)
+            await stream.send(header_field + _id_field(lease_id) + _ttl_field(ttl))
 
     def _renew_at_once(self, lease_id: int) -> int | None:
         """The usual case, which waits for nothing: this member surely leads and the lease is alive."""
@@ -171,7 +165,7 @@ class LeaseService:
         if self._lessor.is_primary:
             self._answer_time_to_live(call, self.time_to_live_here(request))
         else:
-            self._spawn(self._ask_time_to_live, call, request)
+            call.spawn(self._ask_time_to_live, call, request)
 
     def time_to_live_here(self, request: Any) -> Any:
         """A LeaseTimeToLiveResponse without header, for clients and for other members; TTL -1: no such lease."""
@@ -188,14 +182,13 @@ class LeaseService:
         try:
             with trio.fail_after(self._request_timeout_seconds):
                 answer = await self._leader.time_to_live(request)
-            self._answer_time_to_live(call, answer)
         except trio.TooSlowError:
-            call.fail(errors.TIMEOUT)
+            raise errors.TIMEOUT from None
         except RpcError as error:
-            if error == errors.LEASE_NOT_FOUND:
-                self._answer_time_to_live(call, etcdserverpb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1))
-            else:
-                call.fail(error)
+            if error != errors.LEASE_NOT_FOUND:
+                raise
+            answer = etcdserverpb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
+        self._answer_time_to_live(call, answer)
 
     def _answer_time_to_live(self, call: UnaryCall, answer: Any) -> None:
         self._guard.check_readable(call, answer.keys)

@@ -186,7 +186,7 @@ class CatchUp:
         while self._lines and self._lines[0].cursor < compacted:
             line = self._lines.pop(0)
             for watcher in line.index.release():
-                watcher.from_revision = max(watcher.from_revision, line.cursor)
+                # Its own start counts: the line's cursor is below what was compacted, too.
                 if watcher.from_revision < compacted:
                     self._end_compacted(watcher)
                 else:

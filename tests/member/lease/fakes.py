@@ -12,7 +12,6 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.headers import ResponseHeaders
-from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.apply import apply_checkpoint, apply_grant, apply_revoke
 from dualmode.member.lease.lessor import Lessor
 from dualmode.member.lease.service import LeaseService
@@ -29,6 +28,20 @@ class FakeCall:
         self.peer: Any = None
         self.message: bytes | None = None
         self.error: RpcError | None = None
+        self.spawned: list[tuple[Any, ...]] = []
+
+    def on_gone(self, callback: Any) -> None: ...
+
+    def spawn(self, function: Any, *arguments: Any) -> None:
+        self.spawned.append((function, *arguments))
+
+    async def run_spawned(self) -> None:
+        """What the handler left to a task; its error becomes the call's."""
+        ((function, *arguments),) = self.spawned
+        try:
+            await function(*arguments)
+        except RpcError as error:
+            self.fail(error)
 
     def reply(self, message: bytes) -> None:
         assert self.message is None
@@ -44,8 +57,8 @@ class FakeCall:
 class FakeStream:
     """A keep-alive stream whose client has sent these messages and then half-closes."""
 
-    def __init__(self, *lease_ids: int, has_leader: bool = False) -> None:
-        self.metadata: Any = type("Metadata", (), {"has_leader": has_leader})()
+    def __init__(self, *lease_ids: int) -> None:
+        self.metadata: Any = None
         self.peer: Any = None
         self.requests = deque(etcdserverpb.LeaseKeepAliveRequest(ID=one).SerializeToString() for one in lease_ids)
         self.answers: list[Any] = []
@@ -133,21 +146,17 @@ class Scene:
             self.lessor.promote(trio.current_time(), 0.0)
         self.rows = FakeRows()
         self.leader = OtherLeader()
-        self.leader_streams = LeaderStreams()
         self.proposed: deque[tuple[int, Any, Reply]] = deque()
         self.refusal: RpcError | None = None
         self.applies_at_once = applies_at_once
-        self.spawned: list[tuple[Any, ...]] = []
         self.next_ids = [0, 77, 78, 79]
         self.service = LeaseService(
             self.lessor,
             self.rows,
             self.leader,
-            self.leader_streams,
             propose=self.propose,
             header_field=self.header_field,
             next_lease_id=lambda: self.next_ids.pop(0),
-            spawn=lambda *call: self.spawned.append(call),
             request_timeout_seconds=7.0,
             **options,
         )

@@ -15,7 +15,8 @@ from dualmode.member.headers import ResponseHeaders
 from dualmode.member.lease.apply import apply_checkpoint, apply_grant, apply_revoke
 from dualmode.member.lease.lessor import Lessor
 from dualmode.storage.backend import Backend
-from dualmode.storage.mvcc.store import Commit, Store
+from dualmode.storage.mvcc.changes import Commit
+from dualmode.storage.mvcc.store import Store
 
 
 class Scene:

@@ -209,8 +209,7 @@ async def test_time_to_live_on_a_follower_asks_the_leader(autojump_clock: Any, a
     scene.leader.time_to_live_answer = answer
     call, request = FakeCall(), pb.LeaseTimeToLiveRequest(ID=9)
     scene.service.time_to_live(call, request.SerializeToString())
-    ((function, *arguments),) = scene.spawned
-    await function(*arguments)
+    await call.run_spawned()
     found = scene.outcome(call, request)
     if isinstance(outcome, RpcError):
         assert found == outcome
@@ -228,8 +227,7 @@ async def test_time_to_live_on_a_follower_gives_up(autojump_clock: Any) -> None:
     scene.leader.time_to_live = never  # type: ignore[method-assign]
     call = FakeCall()
     scene.service.time_to_live(call, pb.LeaseTimeToLiveRequest(ID=9).SerializeToString())
-    ((function, *arguments),) = scene.spawned
-    await function(*arguments)
+    await call.run_spawned()
     assert call.error == errors.TIMEOUT
 
 

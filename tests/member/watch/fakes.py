@@ -15,8 +15,8 @@ from dualmode.storage.mvcc.interval import contains, interval
 class FakeStream:
     """A ServerStream that keeps what is sent; a stalled one counts it as unsent."""
 
-    def __init__(self, has_leader: bool = False) -> None:
-        self.metadata: Any = type("Metadata", (), {"has_leader": has_leader})()
+    def __init__(self) -> None:
+        self.metadata: Any = None
         self.peer: Any = None
         self.sent: list[bytes] = []
         self.unsent_bytes = 0

@@ -129,3 +129,31 @@ def test_watchers_catching_up_are_canceled_when_a_compaction_overtakes_them() ->
     assert [one.compact_revision for one in far.take() if one.canceled] == [2_400]
     assert revisions_of(scene, near) == list(range(2_500, 5_002))
     assert scene.hub.slow_watchers == 0
+
+
+def test_one_of_a_line_whose_own_start_a_compaction_spares_goes_on() -> None:
+    scene = written(1_000)
+    behind, behind_stream = scene.open()
+    scene.create(behind_stream, key=b"a", start_revision=2)
+    ahead, ahead_stream = scene.open()
+    scene.create(ahead_stream, key=b"a", start_revision=500)
+    scene.hub.catch_up()
+    assert revisions_of(scene, behind) == list(range(2, 2 + limits.WATCH_SLICE_CHANGES))
+    scene.history.compacted = 400
+    scene.catch_up()
+    assert [one.compact_revision for one in behind.take()] == [400]
+    assert revisions_of(scene, ahead) == list(range(500, 1_002))
+
+
+def test_a_stream_with_nobody_behind_any_more_is_not_drained_for() -> None:
+    scene = Scene()
+    fake, stream = scene.open()
+    scene.create(stream, key=b"a")
+    fake.is_stalled = True
+    scene.put(b"a", b"v" * limits.WATCH_STREAM_UNSENT_BYTES)
+    scene.put(b"a")
+    assert stream.lagging == 1
+    fake.drain()
+    scene.hub.close_stream(stream)
+    scene.catch_up()
+    assert (scene.hub.slow_watchers, stream.lagging) == (0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def events(fake: FakeStream) -> list[bytes]:
 def test_live_and_caught_up_are_the_same(store: Store, seed: int) -> None:
     dice = random.Random(seed)
     hub = WatchHub(store, ResponseHeaders(1, 2).field, interval_seconds=lambda: 600.0)
-    wishes = [
+    wishes: list[dict[str, Any]] = [
         {"key": b"a"},
         {"key": b"a", "range_end": b"b", "prev_kv": True},
         {"key": b"\0", "range_end": b"\0", "prev_kv": True},
