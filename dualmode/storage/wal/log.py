@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import itertools
 import os
 import shutil
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +21,16 @@ from typing import Final, NoReturn
 
 from dualmode import limits
 from dualmode.errors import NoSpaceError, StorageError
-from dualmode.storage.wal.damage import is_torn
+from dualmode.storage.wal.files import (
+    Segment,
+    list_segments,
+    new_segment,
+    open_locked,
+    preallocate,
+    segments_from,
+    sync_directory,
+    write_all,
+)
 from dualmode.storage.wal.records import (
     SNAPSHOT,
     STATE,
@@ -34,11 +40,10 @@ from dualmode.storage.wal.records import (
     LogEntry,
     encode_hard_state,
     encode_snapshot,
-    parse_segment_name,
     segment_name,
 )
+from dualmode.storage.wal.recovery import replay_segments
 from dualmode.storage.wal.replay import Replay
-from dualmode.storage.wal.scan import Damage
 
 #: A full disk is the operator's to mend while we run; everything else that a write says is final.
 _OUT_OF_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -54,19 +59,11 @@ class Recovered:
     repaired: str | None = None  #: what was cut off because a crash tore it, for the log
 
 
-@dataclass(slots=True)
-class _Segment:
-    sequence: int
-    index: int
-    path: Path
-    descriptor: int
-
-
 class WriteAheadLog:
     """One open log. Made by `create` or `open`."""
 
     def __init__(
-        self, directory: Path, metadata: bytes, segments: list[_Segment], encoder: Encoder, segment_bytes: int
+        self, directory: Path, metadata: bytes, segments: list[Segment], encoder: Encoder, segment_bytes: int
     ) -> None:
         self.directory = directory
         self.metadata = metadata
@@ -97,19 +94,19 @@ class WriteAheadLog:
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir(mode=0o700, parents=True)
             first = making / segment_name(0, 0)
-            descriptor = _new_segment(first, segment_bytes)
+            descriptor = new_segment(first, segment_bytes)
             encoder = Encoder()
             head = encoder.segment_head(metadata, None) + encoder.record(SNAPSHOT, encode_snapshot(0, 0, None))
-            _write_all(descriptor, head, 0)
+            write_all(descriptor, head, 0)
             os.fsync(descriptor)
-            _sync_directory(making)
+            sync_directory(making)
             if path.exists():
                 path.rmdir()  # an empty one, made by whoever prepared the data directory
             making.rename(path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except OSError as error:
             raise StorageError(f"cannot make a write-ahead log in {path}: {error}") from error
-        log = cls(path, metadata, [_Segment(0, 0, path / first.name, descriptor)], encoder, segment_bytes)
+        log = cls(path, metadata, [Segment(0, 0, path / first.name, descriptor)], encoder, segment_bytes)
         log._offset = len(head)
         return log
 
@@ -128,12 +125,12 @@ class WriteAheadLog:
         another process holds it.
         """
         path = Path(directory)
-        names = _segments_from(path, snapshot_index)
-        segments: list[_Segment] = []
+        names = segments_from(path, snapshot_index)
+        segments: list[Segment] = []
         try:
             for sequence, index, name in names:
-                segments.append(_Segment(sequence, index, name, _open_locked(name)))
-            replay, repaired = _replay(segments, Replay(snapshot_index, snapshot_term))
+                segments.append(Segment(sequence, index, name, open_locked(name)))
+            replay, repaired = replay_segments(segments, Replay(snapshot_index, snapshot_term))
             metadata = replay.metadata
             if metadata is None:
                 raise StorageError(f"{segments[0].path}: no metadata record")
@@ -157,10 +154,10 @@ class WriteAheadLog:
                 os.ftruncate(self._descriptor, 0)
                 self._encoder.crc = replay.crc or 0
                 head = self._encoder.segment_head(self.metadata, self._state)
-                _write_all(self._descriptor, head, 0)
+                write_all(self._descriptor, head, 0)
                 self._offset = len(head)
             os.ftruncate(self._descriptor, self._offset)
-            _preallocate(self._descriptor, self._segment_bytes)
+            preallocate(self._descriptor, self._segment_bytes)
             os.fsync(self._descriptor)
         except OSError as error:
             raise StorageError(f"cannot write to {self._segments[-1].path}: {error}") from error
@@ -228,9 +225,9 @@ class WriteAheadLog:
         making = self.directory / "0.tmp"
         descriptor = -1
         try:
-            descriptor = _new_segment(making, self._segment_bytes)
+            descriptor = new_segment(making, self._segment_bytes)
             head = self._encoder.segment_head(self.metadata, self._state)
-            _write_all(descriptor, head, 0)
+            write_all(descriptor, head, 0)
             os.fsync(descriptor)
             os.ftruncate(last.descriptor, self._offset)
         except OSError as error:
@@ -246,10 +243,10 @@ class WriteAheadLog:
         try:
             os.fsync(last.descriptor)
             making.rename(path)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         except OSError as error:
             self._fail("cut", error)
-        self._segments.append(_Segment(last.sequence + 1, self.last_index + 1, path, descriptor))
+        self._segments.append(Segment(last.sequence + 1, self.last_index + 1, path, descriptor))
         self._descriptor = descriptor
         self._offset = len(head)
         return True
@@ -284,7 +281,7 @@ class WriteAheadLog:
 
     def _write(self, data: bytes, crc_before: int) -> None:
         try:
-            _write_all(self._descriptor, data, self._offset)
+            write_all(self._descriptor, data, self._offset)
         except OSError as error:
             self._encoder.crc = crc_before
             if error.errno not in _OUT_OF_SPACE:
@@ -300,165 +297,3 @@ class WriteAheadLog:
         path = self._segments[-1].path
         self._failure = f"cannot {doing} the write-ahead log {path}: {error}; what is on the disk is unknown: stop"
         raise StorageError(self._failure) from error
-
-
-def list_segments(directory: Path) -> list[tuple[int, int, Path]]:
-    """(sequence, first index, path) of the segments in a directory, in order."""
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StorageError(f"cannot read {directory}: {error}") from error
-    parsed = ((parse_segment_name(name), name) for name in names)
-    return [(*numbers, directory / name) for numbers, name in parsed if numbers is not None]
-
-
-def read_snapshots(directory: str | os.PathLike[str]) -> list[tuple[int, int]]:
-    """(index, term) of the committed snapshot records, oldest first: snapshot files without one are not to be used.
-
-    Reads the whole log without changing it. Raises `StorageError` as `open` does.
-    """
-    segments: list[_Segment] = []
-    try:
-        for sequence, index, path in _consecutive(list_segments(Path(directory))):
-            try:
-                segments.append(_Segment(sequence, index, path, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
-            except OSError as error:
-                raise StorageError(f"cannot read {path}: {error}") from error
-        replay, _ = _replay(segments, Replay(-1, 0, keep_entries=False), repair=False)
-    finally:
-        for segment in segments:
-            os.close(segment.descriptor)
-    committed = replay.hard_state[2] if replay.hard_state else 0
-    return [snapshot for snapshot in replay.snapshots if snapshot[0] <= committed]
-
-
-def _segments_from(directory: Path, snapshot_index: int) -> list[tuple[int, int, Path]]:
-    """The segments to read for a snapshot: from the last one that begins at or before it."""
-    found = list_segments(directory)
-    if not found:
-        raise StorageError(f"there is no write-ahead log in {directory}")
-    start = None
-    for number, (_, index, _) in enumerate(found):
-        if index <= snapshot_index:
-            start = number
-    if start is None:
-        raise StorageError(f"{directory}: all segments begin behind the snapshot at index {snapshot_index}")
-    return _consecutive(found[start:])
-
-
-def _consecutive(found: list[tuple[int, int, Path]]) -> list[tuple[int, int, Path]]:
-    for (sequence, _, _), (following, _, path) in itertools.pairwise(found):
-        if following != sequence + 1:
-            raise StorageError(f"the write-ahead log segment before {path} is missing")
-    return found
-
-
-def _replay(segments: list[_Segment], replay: Replay, repair: bool = True) -> tuple[Replay, str | None]:
-    """Reads the segments into `replay`; repairs a torn tail and says so."""
-    for segment in segments:
-        content = _read_all(segment)
-        crc_before = replay.crc
-        try:
-            replay.take(content)
-        except Damage as damage:
-            last = segment is segments[-1]
-            running = replay.crc if replay.crc is not None else crc_before
-            if last and is_torn(content, damage, running or 0):
-                if not repair:
-                    return replay, None
-                return replay, _repair(segment, damage)
-            raise StorageError(
-                f"{segment.path}: {damage.reason} at offset {damage.offset}; restore this member from a snapshot, "
-                "or remove it and add it again"
-            ) from None
-    return replay, None
-
-
-def _repair(segment: _Segment, damage: Damage) -> str:
-    broken = segment.path.with_name(segment.path.name + ".broken")
-    try:
-        shutil.copyfile(segment.path, broken)
-        os.ftruncate(segment.descriptor, damage.offset)
-        os.fsync(segment.descriptor)
-    except OSError as error:
-        raise StorageError(f"cannot repair {segment.path}: {error}") from error
-    return f"{segment.path} was torn at offset {damage.offset} ({damage.reason}); the original is kept as {broken.name}"
-
-
-def _read_all(segment: _Segment) -> bytes:
-    try:
-        size = os.fstat(segment.descriptor).st_size
-        content = bytearray()
-        while len(content) < size:
-            piece = os.pread(segment.descriptor, size - len(content), len(content))
-            if not piece:
-                break
-            content += piece
-    except OSError as error:
-        raise StorageError(f"cannot read {segment.path}: {error}") from error
-    return bytes(content)
-
-
-def _new_segment(path: Path, size: int) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        _lock(descriptor, path)
-        _preallocate(descriptor, size)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _open_locked(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise StorageError(f"cannot open {path}: {error}") from error
-    try:
-        _lock(descriptor, path)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    """The lock etcd takes too (of the open file, not of the process), so that neither opens what the other one has."""
-    whole_file = struct.pack("hhqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole_file)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise StorageError(f"{path} is in use by another process; stop it, or use another data directory") from None
-        raise StorageError(f"cannot lock {path}: {error}") from error
-
-
-def _preallocate(descriptor: int, size: int) -> None:
-    """Room on the disk beforehand, so that appending neither moves the file's end nor runs out of space half-way."""
-    if os.fstat(descriptor).st_size >= size:
-        return
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
-        os.ftruncate(descriptor, size)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view = view[written:]
-        offset += written
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -58,16 +58,16 @@ def read_frame(segment: bytes, offset: int, length_field: int) -> Record:
     """The frame at `offset`. Raises `Damage`."""
     length, padding = length_field & _LENGTH_MASK, length_field >> 56
     if padding:
-        if not padding & 0x80 or padding & 0x78:
+        if not 0x81 <= padding <= 0x87:
             raise Damage(offset, "impossible length field")
         padding &= 7
     if length == 0 or -length & 7 != padding:
         raise Damage(offset, "impossible length field")
     end = offset + 8 + length
-    if end + padding > len(segment):
+    if end > len(segment):
         raise Damage(offset, "the record goes on behind the end of the file", len(segment))
     record_type, crc, data = parse_record(segment[offset + 8 : end], offset, end)
-    if not is_zero(segment, end, end + padding):
+    if not is_zero(segment, end, min(end + padding, len(segment))):  # a file may end inside it: nothing is missing
         raise Damage(offset, "the padding behind a record is not zero", end)
     return Record(offset, end + padding, record_type, crc, data)
 
