@@ -130,9 +130,9 @@ class ServerConnection(Connection):
             stream.body_limit = DROPPED
             self._events.append(BodyTooLarge(stream.stream_id, stream.head))  # type: ignore[arg-type]
             return
-        self._gathered_bytes += len(payload)
-        if self._gathered_bytes > limits.HTTP2_GATHERED_BYTES:
+        if self._gathered_bytes + len(payload) > limits.HTTP2_GATHERED_BYTES:
             raise StreamFaultError(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM, "too many unfinished bodies")
+        self._gathered_bytes += len(payload)
         if stream.body is None:
             stream.body = bytearray(payload)
         else:
