@@ -35,6 +35,11 @@ JSON_SIZE_FACTOR: Final = 2
 #: Objects and arrays within each other: protobuf parsers take 100 levels of messages, each an object and an array.
 JSON_DEPTH: Final = 200
 
+# --- Status pages --------------------------------------------------------------------------------------------
+
+#: Parameters in the query of a status page; more are not looked at.
+QUERY_FIELDS: Final = 64
+
 # --- HTTP/2 (RFC 9113) ---------------------------------------------------------------------------------------
 
 #: The smallest maximum frame size (RFC 9113 section 4.2); more per frame buys nothing on loopback and LAN.

@@ -3,9 +3,12 @@
 A sync can go two ways. Through a thread of its own it costs a hand-over there and back (30 to 100 microseconds, more
 beside a busy loop, since the thread must win back the interpreter's lock), and the loop goes on meanwhile. Inline it
 costs nothing but its own time, and the loop stands still. On a disk that syncs in 0.1 ms inline is better for
-everyone; on one that takes 5 ms it would stop watches and reads. So the door remembers how long inline syncs have
-taken of late, and goes inline only while that is short. What a sync took in the thread says nothing, since waiting for
-the lock is in it; so on a slow disk one in a few dozen is tried inline, to see whether it has become quick.
+everyone; on one that takes 5 ms it would stop watches and reads.
+
+So the door keeps a score: a slow inline sync raises it by much, a quick one lowers it by little, and from a certain
+score on syncs go through the thread. One stall (every shared disk has them) does not change the way, two close
+together do. What a sync took in the thread says nothing, since waiting for the lock is in it; so then one in a few is
+tried inline, and if that was quick the others follow.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ import trio
 
 from dualmode import limits
 
-_WEIGHT_OF_SLOWER: Final = 0.5
-_WEIGHT_OF_QUICKER: Final = 0.1
+_SLOW_SYNC: Final = 16
+_TOO_SLOW: Final = 32
 
 
 class DiskDoor:
@@ -29,7 +32,7 @@ class DiskDoor:
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self._observe = observe
-        self._usual_seconds = 0.0
+        self._score = 0
         self._until_probe = 0
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -37,7 +40,7 @@ class DiskDoor:
     @property
     def is_quick(self) -> bool:
         """Whether the next sync is to be done inline."""
-        return self._usual_seconds < limits.INLINE_SYNC_SECONDS or self._until_probe <= 0
+        return self._score < _TOO_SLOW or self._until_probe <= 0
 
     def sync_inline(self, sync: Callable[[], None]) -> None:
         """Syncs here and now. Raises what `sync` raises."""
@@ -46,11 +49,12 @@ class DiskDoor:
         seconds = time.perf_counter() - started
         self._observe(seconds)
         self._until_probe = limits.SYNCS_BETWEEN_PROBES
-        # Slow at once, quick only after a while: a stall must not be repeated inline.
-        if seconds > self._usual_seconds:
-            self._usual_seconds += (seconds - self._usual_seconds) * _WEIGHT_OF_SLOWER
-        else:
-            self._usual_seconds += (seconds - self._usual_seconds) * _WEIGHT_OF_QUICKER
+        if seconds >= limits.INLINE_SYNC_SECONDS:
+            self._score = min(self._score + _SLOW_SYNC, _TOO_SLOW)
+        elif self._score >= _TOO_SLOW:
+            self._score = _TOO_SLOW - 1  # a probe: quick again, but one slow sync sends it back
+        elif self._score:
+            self._score -= 1
 
     async def sync(self, sync: Callable[[], None]) -> None:
         """Syncs in the thread; the loop goes on meanwhile. Raises what `sync` raises."""

@@ -7,6 +7,7 @@ the next batch gathers. Nothing else in the member touches the node, the log's t
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import trio
 
 from dualmode import errors, limits, log
-from dualmode.errors import NoSpaceError, RpcError
+from dualmode.errors import NoSpaceError, RpcError, StorageError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
 from dualmode.member.cluster.conf_changes import apply_conf_change
@@ -22,7 +23,7 @@ from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.proposals import Proposal, WaitingProposals
 from dualmode.member.replica_counters import ReplicaCounters
-from dualmode.raft import ConfState, Entry, EntryType, MemoryStorage, ProposalDropped, RawNode, Ready
+from dualmode.raft import ConfState, Entry, EntryType, HardState, MemoryStorage, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc import Commit, Store
 from dualmode.storage.wal import WriteAheadLog
@@ -73,6 +74,8 @@ class Replica:
         self._now = trio.current_time()
         self._space_looked_at = -math.inf
         self._is_stopped = False
+        #: What Raft has decided and the log does not have yet; only a commit index may stay here for long.
+        self._unsaved_state: HardState | None = None
         #: Called (on the loop) when this member has become, or ceased to be, leader.
         self.on_leadership: list[Callable[[bool], None]] = []
         #: Called after each pass with the applied index and its term.
@@ -205,11 +208,14 @@ class Replica:
         if state is not None:
             self.applier.headers.term = state.term
             self.raft_storage.set_hard_state(state)
-        must_sync = self._append(ready)
+            self._unsaved_state = state
+        if not ready.entries and not ready.must_sync:
+            return  # a commit index alone: it goes with the next batch, since a start can do without it
+        must_sync = self._append(ready.entries)
         while must_sync is None:
             await trio.sleep(limits.DISK_FULL_RETRY_SECONDS)
             self._expire()
-            must_sync = self._append(ready)
+            must_sync = self._append(ready.entries)
         if must_sync:
             if self._door.is_quick:
                 self._door.sync_inline(self.wal.sync)
@@ -226,14 +232,16 @@ class Replica:
             # The segment in use goes on growing; the next batch tries again.
             _log.error("cannot begin a new segment of the write-ahead log", error=str(error))
 
-    def _append(self, ready: Ready) -> bool | None:
+    def _append(self, entries: list[Entry]) -> bool | None:
         """Whether a sync is needed; None when the disk is full. The entries are in Raft's memory then and stay there:
         they are appended when there is room, and who proposed them is told of a timeout, since nobody knows yet."""
         try:
-            return self.wal.append(ready.entries, ready.hard_state)
+            must_sync = self.wal.append(entries, self._unsaved_state)
         except NoSpaceError as error:
             _log.error("cannot append to the write-ahead log, trying again", error=str(error))
             return None
+        self._unsaved_state = None
+        return must_sync
 
     async def _apply_all(self, entries: list[Entry]) -> None:
         """Usually one pass. After a restart there may be thousands of entries: others get the loop in between."""
@@ -315,8 +323,11 @@ class Replica:
         self._flush()
 
     def _stop(self) -> None:
-        """Whoever still waits is told that the server has stopped."""
+        """Whoever still waits is told that the server has stopped; the log learns how far it was committed."""
         self._is_stopped = True
+        if self._unsaved_state is not None:
+            with contextlib.suppress(StorageError):  # it is the end anyway, and the next start can do without it
+                self._append([])
         everyone = self._incoming + self._waiting.all()
         self._incoming = []
         self._fail(everyone, errors.STOPPED)
