@@ -235,7 +235,7 @@ WATCH_RESPONSE_BYTES: Final = 512 * KIB
 WATCHERS_PER_STREAM: Final = 100_000
 #: What one slice of catching up reads: revisions (rows of other keys count too), changes, bytes. About 1 ms.
 WATCH_SLICE_REVISIONS: Final = 1000
-WATCH_SLICE_CHANGES: Final = 256
+WATCH_SLICE_CHANGES: Final = 128
 WATCH_SLICE_BYTES: Final = 1 * MIB
 #: Watchers moved from one place to another in one slice: about 2 ms.
 WATCH_SLICE_WATCHERS: Final = 256

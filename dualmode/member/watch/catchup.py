@@ -44,10 +44,12 @@ class History(Protocol):
     def compacted(self) -> int:
         """What came before this revision is gone; -1 when nothing is."""
 
-    def changes(
-        self, low_revision: int, high_revision: int, key: bytes, range_end: bytes, with_previous: bool
-    ) -> Iterator[Commit]:
-        """The commits of these revisions (both inclusive) as far as they touch the interval."""
+    def changes(self, low_revision: int, high_revision: int, key: bytes, range_end: bytes) -> Iterator[Commit]:
+        """The commits of these revisions (both inclusive) as far as they touch the interval; without the records
+        before the changes."""
+
+    def select(self, key: bytes, range_end: bytes, revision: int) -> list[bytes]:
+        """The records of an interval as they were at a revision that is not below the compacted one."""
 
 
 class Line:
@@ -126,9 +128,9 @@ class CatchUp:
         if following is not None:
             last = min(last, following.cursor - 1)
         if line.cursor <= last:
-            commits, covered = self._read(line.cursor, last, line.index.wanting_previous > 0)
+            commits, covered = self._read(line.cursor, last)
             line.cursor = covered + 1
-            self._delivery.deliver(line.index, commits, covered)
+            self._delivery.deliver(line.index, commits, covered, self._look_back)
         if line.cursor > head:
             for watcher in list(islice(line.index.watchers(), limits.WATCH_SLICE_WATCHERS)):
                 line.index.remove(watcher)
@@ -136,17 +138,23 @@ class CatchUp:
         if not line.index.size:
             self._lines.remove(line)
 
-    def _read(self, low: int, high: int, with_previous: bool) -> tuple[list[Commit], int]:
+    def _read(self, low: int, high: int) -> tuple[list[Commit], int]:
         """The commits from a revision on, and the revision up to which they are complete."""
         commits: list[Commit] = []
         changes = size = 0
-        for commit in self.history.changes(low, high, _FIRST_KEY, _TO_THE_END, with_previous):
+        for commit in self.history.changes(low, high, _FIRST_KEY, _TO_THE_END):
             commits.append(commit)
             changes += len(commit.changes)
             size += sum(len(change.kv) for change in commit.changes)
             if changes >= limits.WATCH_SLICE_CHANGES or size >= limits.WATCH_SLICE_BYTES:
                 return commits, commit.revision
         return commits, high
+
+    def _look_back(self, key: bytes, revision: int) -> bytes | None:
+        if revision <= self.history.compacted:
+            return None
+        found = self.history.select(key, b"", revision - 1)
+        return found[0] if found else None
 
     def _join(self, line: Line, following: Line) -> None:
         """Two lines have met: the watchers of the smaller one change over, some in each slice."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dualmode.member.watch.encoding import Batch, Commit, Event, batches, fragments
+from dualmode.member.watch.encoding import Batch, Commit, Event, LookBack, batches, fragments
 from dualmode.member.watch.index import Group, WatchIndex
 from dualmode.member.watch.watcher import Watcher
 
@@ -37,7 +37,13 @@ class Delivery:
         #: Events sent so far, for the metrics.
         self.events = 0
 
-    def deliver(self, index: WatchIndex, commits: Iterable[Commit], covered_revision: int) -> None:
+    def deliver(
+        self,
+        index: WatchIndex,
+        commits: Iterable[Commit],
+        covered_revision: int,
+        look_back: LookBack | None = None,
+    ) -> None:
         """Sends what these commits have for the watchers of an index.
 
         After it each of them has all events up to `covered_revision`, unless it was parked; so that is the revision in
@@ -49,7 +55,7 @@ class Delivery:
             for change in commit.changes:
                 groups = matching(change.key)
                 if groups:
-                    event = Event(commit.revision, change)
+                    event = Event(commit.revision, change, look_back)
                     for group in groups:
                         if not group.events:
                             touched.append(group)

@@ -10,13 +10,13 @@ by all watchers of an interval. So one more watcher costs one concatenation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from dualmode import limits
 from dualmode.storage.varints import varint
 
-#: What a watcher wants to hear, as bits: they select among the encodings of an event. The first is 1: it is counted.
+#: What a watcher wants to hear, as bits: they select among the encodings of an event.
 WITH_PREVIOUS: Final = 1
 WITHOUT_PUTS: Final = 2
 WITHOUT_DELETES: Final = 4
@@ -63,14 +63,23 @@ class Commit(Protocol):
     def changes(self) -> Sequence[Change]: ...
 
 
+#: Finds the record of a key as it was before a revision.
+LookBack = Callable[[bytes, int], bytes | None]
+
+
 class Event:
-    """One change on its way to watchers, encoded when the first one needs it."""
+    """One change on its way to watchers, encoded when the first one needs it.
 
-    __slots__ = ("_change", "_plain", "_with_previous", "revision", "without")
+    A change that was read from history does not know the record before it: with `look_back` that is looked up if a
+    watcher asks for it.
+    """
 
-    def __init__(self, revision: int, change: Change) -> None:
+    __slots__ = ("_change", "_look_back", "_plain", "_with_previous", "revision", "without")
+
+    def __init__(self, revision: int, change: Change, look_back: LookBack | None = None) -> None:
         self.revision = revision
         self._change = change
+        self._look_back = look_back
         #: The filter bit that drops it.
         self.without = WITHOUT_DELETES if change.is_delete else WITHOUT_PUTS
         self._plain: bytes | None = None
@@ -81,12 +90,17 @@ class Event:
         if wants & WITH_PREVIOUS:
             encoded = self._with_previous
             if encoded is None:
-                encoded = self._with_previous = _event(self._change, self._change.previous)
+                encoded = self._with_previous = _event(self._change, self._previous())
             return encoded
         encoded = self._plain
         if encoded is None:
             encoded = self._plain = _event(self._change, None)
         return encoded
+
+    def _previous(self) -> bytes | None:
+        if self._look_back is None:
+            return self._change.previous
+        return self._look_back(self._change.key, self.revision)
 
 
 def _event(change: Change, previous: bytes | None) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dualmode.member.watch.encoding import WITH_PREVIOUS, Event
+from dualmode.member.watch.encoding import Event
 from dualmode.member.watch.watcher import Watcher
 
 _NONE: Sequence[Group] = ()
@@ -50,14 +50,14 @@ class Group:
 class WatchIndex:
     """Watchers by interval."""
 
-    __slots__ = ("_keys", "_ranges", "_root", "size", "wanting_previous")
+    __slots__ = ("_keys", "_ranges", "_root", "size")
 
     def __init__(self) -> None:
         self._keys: dict[bytes, Group] = {}
         self._ranges: dict[tuple[bytes, bytes | None], Group] = {}
         self._root: Group | None = None
-        #: Watchers in it, and those of them that want the records before a change.
-        self.size = self.wanting_previous = 0
+        #: Watchers in it.
+        self.size = 0
 
     def add(self, watcher: Watcher) -> None:
         """Takes a watcher in; it must be in no index."""
@@ -75,7 +75,6 @@ class WatchIndex:
         group.watchers[watcher] = None
         watcher.index, watcher.group = self, group
         self.size += 1
-        self.wanting_previous += watcher.wants & WITH_PREVIOUS
 
     def remove(self, watcher: Watcher) -> None:
         """Lets a watcher of this index go."""
@@ -85,7 +84,6 @@ class WatchIndex:
         del group.watchers[watcher]
         watcher.index = watcher.group = None
         self.size -= 1
-        self.wanting_previous -= watcher.wants & WITH_PREVIOUS
         if group.watchers:
             return
         if self._keys.get(group.low) is group:
@@ -114,8 +112,7 @@ class WatchIndex:
         everyone = list(self.watchers())
         for watcher in everyone:
             watcher.index = watcher.group = None
-        self._keys, self._ranges, self._root = {}, {}, None
-        self.size = self.wanting_previous = 0
+        self._keys, self._ranges, self._root, self.size = {}, {}, None, 0
         return everyone
 
 

@@ -109,20 +109,28 @@ class FakeHistory:
         self.commits.append(FakeCommit(revision, changes))
         return self.commits[-1]
 
-    def changes(
-        self, low_revision: int, high_revision: int, key: bytes, range_end: bytes, with_previous: bool
-    ) -> Iterator[FakeCommit]:
+    def changes(self, low_revision: int, high_revision: int, key: bytes, range_end: bytes) -> Iterator[FakeCommit]:
         assert low_revision >= self.compacted, "the store refuses to read what is compacted"
         low, high = interval(key, range_end)
         for commit in self.commits[max(0, low_revision - 2) : max(0, high_revision - 1)]:
             self.reads += 1
             found = [
-                FakeChange(one.key, one.kv, one.is_delete, one.previous if with_previous else None)
+                FakeChange(one.key, one.kv, one.is_delete, None)
                 for one in commit.changes
                 if contains(low, high, one.key)
             ]
             if found:
                 yield FakeCommit(commit.revision, found)
+
+    def select(self, key: bytes, range_end: bytes, revision: int) -> list[bytes]:
+        assert not range_end
+        assert 0 < revision >= self.compacted, "the store refuses to read what is compacted"
+        found: list[bytes] = []
+        for commit in self.commits[: revision - 1]:
+            for change in commit.changes:
+                if change.key == key:
+                    found = [] if change.is_delete else [change.kv]
+        return found
 
 
 class Scene:

@@ -193,12 +193,28 @@ class WatchMachine(RuleBasedStateMachine):
             assert not model.heard or model.heard[-1][0] < first, "a revision came in two pieces"
         for event in response.events:
             model.heard.append((event.kv.mod_revision, event.type, event.kv.key))
-            assert model.with_previous or not event.HasField("prev_kv")
+            self.check_previous(model, event)
         if response.fragment:
             fragmented[response.watch_id] = response.events[-1].kv.mod_revision
         else:
             model.promised = revision
             assert model.heard == model.expected(self.scene, revision)
+
+    def check_previous(self, model: Model, event: Any) -> None:
+        """The record before a change, unless it has been compacted by the time of sending."""
+        before = [
+            change.kv
+            for commit in self.scene.history.commits
+            for change in commit.changes
+            if change.key == event.kv.key and commit.revision < event.kv.mod_revision and not change.is_delete
+        ]
+        is_creation = event.type == 0 and event.kv.version == 1
+        if not model.with_previous or is_creation:
+            assert not event.HasField("prev_kv")
+        elif event.HasField("prev_kv"):
+            assert event.prev_kv.SerializeToString() == before[-1]
+        else:
+            assert event.kv.mod_revision <= self.scene.history.compacted
 
     def check_counters(self) -> None:
         hub = self.scene.hub

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualmode.member.watch.encoding import WITH_PREVIOUS
 from dualmode.member.watch.index import Group, WatchIndex
 from dualmode.member.watch.watcher import Watcher, WatchStream
 from tests.member.watch.fakes import FakeStream
@@ -17,9 +16,9 @@ KEYS = st.binary(max_size=3)
 INTERVALS = st.tuples(KEYS, st.none() | KEYS)
 
 
-def watcher(low: bytes, high: bytes | None, wants: int = 0) -> Watcher:
+def watcher(low: bytes, high: bytes | None) -> Watcher:
     stream: Any = FakeStream()
-    return Watcher(WatchStream(stream), 0, low, high, wants, 1)
+    return Watcher(WatchStream(stream), 0, low, high, 0, 1)
 
 
 def found(index: WatchIndex, key: bytes) -> set[Watcher]:
@@ -87,7 +86,7 @@ def test_it_finds_what_a_list_finds(
             index.remove(gone)
             assert gone.index is None
         else:
-            one = watcher(low, high, random.choice([0, WITH_PREVIOUS]))
+            one = watcher(low, high)
             index.add(one)
             present.append(one)
         check_tree(index._root)
@@ -95,10 +94,9 @@ def test_it_finds_what_a_list_finds(
         expected = {one for one in present if one.low <= key and (one.high is None or key < one.high)}
         assert found(index, key) == expected
     assert index.size == len(present)
-    assert index.wanting_previous == sum(one.wants for one in present)
     assert set(index.watchers()) == set(present)
     assert set(index.release()) == set(present)
-    assert index.size == index.wanting_previous == 0
+    assert index.size == 0
     assert not any(found(index, key) for key in keys)
 
 
