@@ -84,6 +84,8 @@ class Replica:
         self.conf_state: ConfState = raft_storage.initial_state()[1]
         self._was_leader = False
         self._leader_known = trio.Event()
+        #: Whether linearizable reads can be answered here without asking anyone: with one voter, while it leads.
+        self.can_read_now = False
 
     # --- What services call ------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class Replica:
 
         With one voter that is now: what it acknowledged it has applied, and nobody else can lead.
         """
-        if not self.has_leader:
+        if not self.can_read_now:
             raise errors.NO_LEADER
         answer()
 
@@ -300,6 +302,7 @@ class Replica:
         if self.has_leader:
             self._leader_known.set()
         is_leader = self.is_leader
+        self.can_read_now = is_leader and self.has_sole_voter
         if is_leader != self._was_leader:
             self._was_leader = is_leader
             self.counters.leader_changes += 1

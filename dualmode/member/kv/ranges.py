@@ -37,10 +37,7 @@ def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
     """The serialised RangeResponse; raises COMPACTED or FUTURE_REVISION."""
     key, range_end = request.key, request.range_end
     if not range_end and not request.revision and not _needs_more_than_a_get(request):
-        kv = view.get(key)
-        if kv is None:
-            return header_field
-        return header_field + field(kv) + b"\x20\x01"
+        return one_key(view.get(key), header_field)
     revision = request.revision
     if request.count_only:
         return header_field + _count_field(view.count(key, range_end, revision))
@@ -63,6 +60,14 @@ def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
         parts.append(b"\x18\x01")
     parts.append(_count_field(count))
     return b"".join(parts)
+
+
+def one_key(kv: bytes | None, header_field: bytes) -> bytes:
+    """The serialised RangeResponse for one key: its record and a count of 1, or neither."""
+    if kv is None:
+        return header_field
+    length = len(kv)
+    return header_field + (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv + b"\x20\x01"
 
 
 def field(kv: bytes) -> bytes:

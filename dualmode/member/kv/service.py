@@ -5,7 +5,7 @@ Nothing here awaits and nothing makes a task: an answer is given inline or parke
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dualmode.api import etcdserverpb
 from dualmode.member.apply import requests
@@ -15,6 +15,8 @@ from dualmode.rpc.calls import Kind, Method, Reply, UnaryCall
 from dualmode.rpc.decode import decode
 
 _SERVICE = "etcdserverpb.KV"
+_KEY_TAG: Final = 0x0A
+_ONE_BYTE_LENGTHS: Final = 0x80
 
 
 class KvService:
@@ -42,12 +44,23 @@ class KvService:
 
     def range(self, call: UnaryCall, message: bytes) -> None:
         """Linearizable unless the request says serializable."""
+        # Most reads are of one key and say nothing else: then the message is field 1 and ends with it.
+        if len(message) > 2 and message[0] == _KEY_TAG and message[1] == len(message) - 2 < _ONE_BYTE_LENGTHS:
+            if self._replica.can_read_now:
+                self._answer_get(call, message[2:])
+            else:
+                self._replica.when_readable(lambda: self._answer_get(call, message[2:]))
+            return
         request = decode(etcdserverpb.RangeRequest, message)
         checks.check_range(request)
         if request.serializable:
             self._answer_range(call, request)
         else:
             self._replica.when_readable(lambda: self._answer_range(call, request))
+
+    def _answer_get(self, call: Reply, key: bytes) -> None:
+        store = self._store
+        call.reply(ranges.one_key(store.get(key), self._headers.field(store.revision)))
 
     def _answer_range(self, call: Reply, request: Any) -> None:
         store = self._store
