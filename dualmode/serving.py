@@ -94,6 +94,7 @@ async def until_cancelled(live: Callable[[trio.Event], Awaitable[None]]) -> None
     async def shielded(stopping: trio.Event) -> None:
         with trio.CancelScope(shield=True):
             await live(stopping)
+        nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         stopping = trio.Event()
