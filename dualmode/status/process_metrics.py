@@ -19,7 +19,7 @@ def process_bindings() -> Bindings:
 
 
 class ProcessPage:
-    """process_* and python_*, in the text format. Of a registry of its own: the default one is that of who embeds us."""
+    """process_* and python_*, in the text format. From a registry of its own: the default one is for who embeds us."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
