@@ -32,10 +32,11 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 def test_a_counter_and_its_text() -> None:
     family = Family("etcd_mvcc_put_total", "counter", "Puts.")
-    assert (
-        render(family, 3)
-        == "# HELP etcd_mvcc_put_total Puts.\n# TYPE etcd_mvcc_put_total counter\netcd_mvcc_put_total 3\n"
-    )
+    assert render(family, 3).splitlines() == [
+        "# HELP etcd_mvcc_put_total Puts.",
+        "# TYPE etcd_mvcc_put_total counter",
+        "etcd_mvcc_put_total 3",
+    ]
 
 
 def test_a_counter_without_total() -> None:
@@ -59,25 +60,30 @@ def test_a_histogram() -> None:
     }
 
 
-@given(st.text(), st.text(), st.floats() | st.integers(-(1 << 70), 1 << 70))
+#: Without what the parser takes for line ends beside the line feed.
+LABELS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]) | st.just("\n"))
+
+
+@given(LABELS, LABELS, st.floats() | st.integers(-(1 << 70), 1 << 70))
 def test_any_label_and_number_is_read_back(one: str, other: str, value: float) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in one + other):
-        return
     text = render(Family("a", "gauge", "A.", ("one", "other")), {(one, other): value})
-    family = Family("a", "gauge", "A.", ("one", "other"))
-    line = text.removeprefix(f"# HELP a {family.help}\n# TYPE a gauge\n")
-    read = list(samples(line).items())
-    if "\r" in one + other or len(line.splitlines()) != 1:
-        return  # the parser splits lines at more than line feeds
-    assert len(read) == 1
-    (name, labels), number = read[0]
+    [((name, labels), number)] = samples(text).items()
     assert name == "a"
     assert dict(labels) == {"one": one, "other": other}
-    assert number == float(value) or (math.isnan(number) and math.isnan(value))
+    assert float(number) == float(value) or (math.isnan(number) and math.isnan(value))
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (1 << 60, str(1 << 60)), (1.0, "1"), (0.25, "0.25"), (-math.inf, "-Inf")]
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1 << 60, str(1 << 60)),
+        (1.0, "1"),
+        (0.25, "0.25"),
+        (-math.inf, "-Inf"),
+        (math.inf, "+Inf"),
+        (math.nan, "NaN"),
+    ],
 )
 def test_numbers(value: float, text: str) -> None:
     assert number_text(value) == text
