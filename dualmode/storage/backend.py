@@ -7,9 +7,10 @@ What the rest of storage relies on:
 - Scans see the store as it was when they began.
 - RocksDB flushes and compacts in threads of its own, outside the interpreter's lock.
 
-Two traps of the binding, found by test, decide how rows are read here. Its Python iterators (`items`, `keys`, `values`)
-end quietly at a damaged block, which would make a damaged store answer with fewer keys; its cursor has a status to ask.
-And its lower bound of iteration sets the upper bound instead.
+Traps of the binding, found by test, decide how rows are read here. Its Python iterators (`items`, `keys`, `values`) end
+quietly at a damaged block, which would make a damaged store answer with fewer keys; its cursor has a status to ask. Its
+lower bound of iteration sets the upper bound instead. Cursors on its snapshots see later writes. And `compact_range`
+does not tell of errors.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from rocksdict import (
     AccessType,
@@ -46,116 +47,34 @@ def new_batch() -> Batch:
     return WriteBatch(raw_mode=True)
 
 
-class Reader:
-    """Point reads and bounded scans, on the store as it is (`Backend`) or as it was (`View`)."""
+class Reader(Protocol):
+    """Point reads and bounded scans, on the store as it is (`Backend`) or as it was (`View`).
 
-    def __init__(self, source: Any, directory: Path) -> None:
-        self._source = source  # Rdict or Snapshot: both make cursors
-        self.directory = directory
+    All scans give the rows with low <= key < high in key order. All reads raise `StorageError` when the disk does not
+    give back what was written.
+    """
+
+    @property
+    def directory(self) -> Path: ...
 
     def get(self, key: bytes) -> bytes | None:
-        raise NotImplementedError
+        """The value of one row, None when there is none."""
 
-    def scan(self, low: bytes, high: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with low <= key < high, in order (or backwards), read as they are asked for.
-
-        Raises `StorageError` when the disk does not give what was written, as all reads here do.
-        """
-        if reverse:
-            yield from self._scan_backwards(low, high)
-            return
-        cursor = self._cursor(low, high)
-        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
-        while valid():
-            yield key(), value()
-            advance()
-        self._check(cursor)
-
-    def _scan_backwards(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
-        cursor = self._source.iter()
-        cursor.seek_for_prev(high)
-        if cursor.valid() and cursor.key() == high:
-            cursor.prev()
-        while cursor.valid():
-            key = cursor.key()
-            if key < low:
-                return
-            yield key, cursor.value()
-            cursor.prev()
-        self._check(cursor)
+    def scan(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows, read as they are asked for."""
 
     def rows(self, low: bytes, high: bytes, limit: int = 0) -> list[tuple[bytes, bytes]]:
-        """The first `limit` rows (0: all) with low <= key < high."""
-        cursor = self._cursor(low, high)
-        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
-        found: list[tuple[bytes, bytes]] = []
-        while valid():
-            found.append((key(), value()))
-            if len(found) == limit:
-                return found
-            advance()
-        self._check(cursor)
-        return found
-
-    def values(self, low: bytes, high: bytes, limit: int = 0) -> list[bytes]:
-        """The values of the first `limit` rows (0: all) with low <= key < high: the hot path of a Range."""
-        cursor = self._cursor(low, high)
-        valid, value, advance = cursor.valid, cursor.value, cursor.next
-        found: list[bytes] = []
-        append = found.append
-        while valid():
-            append(value())
-            if len(found) == limit:
-                return found
-            advance()
-        self._check(cursor)
-        return found
+        """The first `limit` rows (0: all)."""
 
     def keys(self, low: bytes, high: bytes) -> Iterator[bytes]:
-        """The keys with low <= key < high; values are not copied."""
-        cursor = self._cursor(low, high)
-        valid, key, advance = cursor.valid, cursor.key, cursor.next
-        while valid():
-            yield key()
-            advance()
-        self._check(cursor)
-
-    def count(self, low: bytes, high: bytes) -> int:
-        """How many rows have low <= key < high."""
-        cursor = self._cursor(low, high)
-        valid, advance = cursor.valid, cursor.next
-        number = 0
-        while valid():
-            number += 1
-            advance()
-        self._check(cursor)
-        return number
-
-    def _cursor(self, low: bytes, high: bytes) -> Any:
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(high)
-        try:
-            cursor = self._source.iter(bounds)
-            cursor.seek(low)
-        except Exception as error:
-            self._fail("read", error)
-        return cursor
-
-    def _check(self, cursor: Any) -> None:
-        try:
-            cursor.status()
-        except Exception as error:
-            self._fail("read", error)
-
-    def _fail(self, doing: str, error: Exception) -> NoReturn:
-        raise StorageError(f"cannot {doing} the store in {self.directory}: {error}{_advice(str(error))}") from error
+        """The keys, read as they are asked for."""
 
 
-class Backend(Reader):
+class Backend:
     """One open store. It belongs to one thread, except that `flush`, `compact` and `View` reads may run beside it."""
 
     def __init__(self, database: Any, directory: Path) -> None:
-        super().__init__(database, directory)
+        self.directory = directory
         self._database = database
         self._database_get = database.get
 
@@ -186,32 +105,104 @@ class Backend(Reader):
         try:
             return self._database_get(key)  # type: ignore[no-any-return]
         except Exception as error:
-            self._fail("read", error)
+            _fail("read", self.directory, error)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The values of several rows: a third of the price of as many single reads."""
         try:
             return self._database_get(keys)  # type: ignore[no-any-return]
         except Exception as error:
-            self._fail("read", error)
+            _fail("read", self.directory, error)
+
+    def scan(self, low: bytes, high: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows with low <= key < high, in order or backwards, read as they are asked for."""
+        if reverse:
+            yield from self._scan_backwards(low, high)
+            return
+        cursor = self._cursor(low, high)
+        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
+        while valid():
+            yield key(), value()
+            advance()
+        _check(cursor, self.directory)
+
+    def _scan_backwards(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._database.iter()
+        cursor.seek_for_prev(high)
+        if cursor.valid() and cursor.key() == high:
+            cursor.prev()
+        while cursor.valid():
+            key = cursor.key()
+            if key < low:
+                return
+            yield key, cursor.value()
+            cursor.prev()
+        _check(cursor, self.directory)
+
+    def rows(self, low: bytes, high: bytes, limit: int = 0) -> list[tuple[bytes, bytes]]:
+        """The first `limit` rows (0: all) with low <= key < high."""
+        cursor = self._cursor(low, high)
+        valid, key, value, advance = cursor.valid, cursor.key, cursor.value, cursor.next
+        found: list[tuple[bytes, bytes]] = []
+        while valid():
+            found.append((key(), value()))
+            if len(found) == limit:
+                return found
+            advance()
+        _check(cursor, self.directory)
+        return found
+
+    def values(self, low: bytes, high: bytes, limit: int = 0) -> list[bytes]:
+        """The values of the first `limit` rows (0: all) with low <= key < high: the hot path of a Range."""
+        cursor = self._cursor(low, high)
+        valid, value, advance = cursor.valid, cursor.value, cursor.next
+        found: list[bytes] = []
+        append = found.append
+        while valid():
+            append(value())
+            if len(found) == limit:
+                return found
+            advance()
+        _check(cursor, self.directory)
+        return found
+
+    def keys(self, low: bytes, high: bytes) -> Iterator[bytes]:
+        """The keys with low <= key < high; values are not copied."""
+        cursor = self._cursor(low, high)
+        valid, key, advance = cursor.valid, cursor.key, cursor.next
+        while valid():
+            yield key()
+            advance()
+        _check(cursor, self.directory)
+
+    def count(self, low: bytes, high: bytes) -> int:
+        """How many rows have low <= key < high."""
+        cursor = self._cursor(low, high)
+        valid, advance = cursor.valid, cursor.next
+        number = 0
+        while valid():
+            number += 1
+            advance()
+        _check(cursor, self.directory)
+        return number
 
     def write(self, batch: Batch) -> None:
         """Applies the whole batch, atomically. After a `StorageError` the store in memory is not to be trusted."""
         try:
             self._database.write(batch)
         except Exception as error:
-            self._fail("write to", error)
+            _fail("write to", self.directory, error)
 
     def view(self) -> View:
         """A consistent snapshot of the store as it is now; close it soon, it keeps old versions alive."""
-        return View(self._database.snapshot(), self.directory)
+        return View(self._database.iter(), self.directory)
 
     def flush(self) -> None:
         """Blocks until everything written so far is on the disk and synced. Gives up the interpreter's lock."""
         try:
             self._database.flush(True)
         except Exception as error:
-            self._fail("flush", error)
+            _fail("flush", self.directory, error)
 
     def compact(self, low: bytes, high: bytes) -> None:
         """Blocks until RocksDB has dropped what was deleted between the two keys. Gives up the interpreter's lock."""
@@ -221,7 +212,7 @@ class Backend(Reader):
         try:
             self._database.compact_range(low, high, options)
         except Exception as error:
-            self._fail("compact", error)
+            _fail("compact", self.directory, error)
 
     def size_bytes(self) -> int:
         """What RocksDB holds in files and memory, as it estimates it."""
@@ -233,23 +224,82 @@ class Backend(Reader):
         try:
             self._database.close()
         except Exception as error:
-            self._fail("close", error)
+            _fail("close", self.directory, error)
+
+    def _cursor(self, low: bytes, high: bytes) -> Any:
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(high)
+        try:
+            cursor = self._database.iter(bounds)
+            cursor.seek(low)
+        except Exception as error:
+            _fail("read", self.directory, error)
+        return cursor
 
 
-class View(Reader):
-    """The store as it was when `Backend.view` was called; it may be read in another thread."""
+class View:
+    """The store as it was when `Backend.view` was called.
+
+    It is one cursor, which sees the store of the moment it was made, wherever it is moved: the snapshots of the
+    binding do not serve, because cursors on them see later writes. Scans take rows in pieces, so that one may be begun
+    while another is under way. It may be read in another thread.
+    """
+
+    def __init__(self, cursor: Any, directory: Path) -> None:
+        self.directory = directory
+        self._cursor = cursor
 
     def get(self, key: bytes) -> bytes | None:
-        try:
-            return self._source[key]  # type: ignore[no-any-return]
-        except KeyError:
-            return None
-        except Exception as error:
-            self._fail("read", error)
+        """The value of one row, None when there is none."""
+        for _, value in self.rows(key, key + b"\x00", limit=1):
+            return value
+        return None
+
+    def scan(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows, read in pieces as they are asked for."""
+        while True:
+            piece = self.rows(low, high, _PIECE_ROWS)
+            yield from piece
+            if len(piece) < _PIECE_ROWS:
+                return
+            low = piece[-1][0] + b"\x00"
+
+    def rows(self, low: bytes, high: bytes, limit: int = 0) -> list[tuple[bytes, bytes]]:
+        """The first `limit` rows (0: all)."""
+        cursor = self._cursor
+        assert cursor is not None, "the view is closed"
+        cursor.seek(low)
+        found: list[tuple[bytes, bytes]] = []
+        while cursor.valid():
+            key = cursor.key()
+            if key >= high:
+                return found
+            found.append((key, cursor.value()))
+            if len(found) == limit:
+                return found
+            cursor.next()
+        _check(cursor, self.directory)
+        return found
+
+    def keys(self, low: bytes, high: bytes) -> Iterator[bytes]:
+        """The keys, read in pieces as they are asked for."""
+        return (key for key, _ in self.scan(low, high))
 
     def close(self) -> None:
         """Lets go of the old versions."""
-        self._source = None
+        self._cursor = None
+
+
+def _check(cursor: Any, directory: Path) -> None:
+    """A cursor stops at the end and at damage alike; this tells them apart."""
+    try:
+        cursor.status()
+    except Exception as error:
+        _fail("read", directory, error)
+
+
+def _fail(doing: str, directory: Path, error: Exception) -> NoReturn:
+    raise StorageError(f"cannot {doing} the store in {directory}: {error}{_advice(str(error))}") from error
 
 
 def _options(read_only: bool) -> Options:
@@ -291,6 +341,8 @@ def _options(read_only: bool) -> Options:
     return options
 
 
+#: Rows that a view reads at a time.
+_PIECE_ROWS: Final = 256
 _BLOOM_BITS: Final = 10  # one false positive in a hundred lookups of a missing key
 _MEMTABLE_BLOOM_RATIO: Final = 0.02
 

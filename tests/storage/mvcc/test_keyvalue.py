@@ -74,7 +74,9 @@ def test_tombstones(key: bytes, revision: int) -> None:
 
 
 @given(KEYS, REVISIONS, VALUES, st.data())
-def test_cut_records_are_refused_or_end_at_a_field(key: bytes, revision: int, value: bytes, data: st.DataObject) -> None:
+def test_cut_records_are_refused_or_end_at_a_field(
+    key: bytes, revision: int, value: bytes, data: st.DataObject
+) -> None:
     encoded = protobuf(key, revision, revision, 1, value, 7)
     cut = data.draw(st.integers(0, len(encoded) - 1))
     try:

@@ -1,4 +1,4 @@
-"""The store's calls one by one: what the twin of `test_store_model.py` takes for granted, limits, and long histories."""
+"""The store's calls one by one: what `test_store_model.py` takes for granted, limits, long histories, restarts."""
 
 from collections.abc import Iterator
 from pathlib import Path

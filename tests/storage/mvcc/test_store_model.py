@@ -235,4 +235,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore: Any = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStore.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)

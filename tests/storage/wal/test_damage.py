@@ -55,7 +55,7 @@ def judge(content: bytes) -> Verdict:
     try:
         replay.take(content)
     except Damage as damage:
-        assert damage.offset == replay.end
+        assert damage.offset == replay.end  # noqa: PT017
         if is_torn(content, damage, replay.crc or 0):
             return Verdict(replay.entries, damage.offset, None)
         return Verdict(replay.entries, None, damage.reason)

@@ -13,7 +13,11 @@ from dualmode.storage.wal.scan import decode_entry, decode_hard_state, decode_sn
 UINT64 = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
 NUMBERS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 50)))
 ENTRIES = st.builds(
-    LogEntry, st.integers(0, 2), NUMBERS, st.one_of(st.integers(1, 300), st.integers(1, 1 << 50)), st.binary(max_size=40)
+    LogEntry,
+    st.integers(0, 2),
+    NUMBERS,
+    st.one_of(st.integers(1, 300), st.integers(1, 1 << 50)),
+    st.binary(max_size=40),
 )
 
 
@@ -67,7 +71,9 @@ def test_what_is_written_is_read(entries: list[LogEntry], metadata: bytes, zeros
     for record in (meta, state, *body, snapshot):
         crc = google_crc32c.extend(crc, record.data)
         assert record.crc == crc
-        message = walpb.Record.FromString(segment[record.offset + 8 : record.offset + 8 + frame_length(segment, record.offset)])
+        message = walpb.Record.FromString(
+            segment[record.offset + 8 : record.offset + 8 + frame_length(segment, record.offset)]
+        )
         assert (message.type, message.crc, message.data) == (record.type, record.crc, record.data)
 
 
