@@ -12,7 +12,7 @@ from dualmode.raft import printing, reading
 from dualmode.raft.core import Core
 from dualmode.raft.progress import Progress, ProgressState
 from dualmode.raft.proposals import propose
-from dualmode.raft.replication import broadcast_append, broadcast_heartbeat, maybe_commit, send_append
+from dualmode.raft.replication import broadcast_append, maybe_commit, send_append
 from dualmode.raft.types import NONE, Message, MessageType
 
 PeerHandler = Callable[[Core, Message, Progress], None]
@@ -35,11 +35,7 @@ def handle_proposal(core: Core, message: Message) -> None:
     propose(core, message.entries)
 
 
-def handle_beat(core: Core, message: Message) -> None:
-    broadcast_heartbeat(core)
-
-
-def handle_check_quorum(core: Core, message: Message) -> None:
+def check_quorum(core: Core) -> None:
     """A leader that has not heard from a quorum for an election timeout may have been replaced long ago."""
     if not core.tracker.quorum_active():
         core.logger.warning(f"{core.id:x} stepped down to follower since quorum is not active")
@@ -185,8 +181,6 @@ def _may_transfer(core: Core, to: int, progress: Progress) -> bool:
 
 HANDLERS: Final = {
     MessageType.PROPOSAL: handle_proposal,
-    MessageType.BEAT: handle_beat,
-    MessageType.CHECK_QUORUM: handle_check_quorum,
     MessageType.READ_INDEX: reading.handle_read_index,
     MessageType.APPEND_RESPONSE: step_peer(handle_append_response),
     MessageType.HEARTBEAT_RESPONSE: step_peer(handle_heartbeat_response),

@@ -169,10 +169,7 @@ class Log:
         if conflict:
             if conflict <= self.commit:
                 fatal(self.logger, f"entry {conflict} conflict with committed entry [committed({self.commit})]")
-            first = index + 1
-            if conflict - first > len(entries):
-                fatal(self.logger, f"index, {conflict}, is out of range [{len(entries)}]")
-            self.append(list(entries[conflict - first :]))
+            self.append(list(entries[conflict - index - 1 :]))
         self.commit_to(min(commit, last_new))
         return last_new
 

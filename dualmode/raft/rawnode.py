@@ -40,6 +40,16 @@ from dualmode.raft.types import (
 )
 
 _LOCAL_THREADS = frozenset({APPEND_THREAD, APPLY_THREAD})
+#: Messages that may come without a term. Forwarded requests never have one; a snapshot may be sent by hand.
+_TERMLESS = frozenset(
+    {
+        MessageType.PROPOSAL,
+        MessageType.READ_INDEX,
+        MessageType.TRANSFER_LEADER,
+        MessageType.FORGET_LEADER,
+        MessageType.SNAPSHOT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +164,7 @@ class RawNode:
                 raise LocalMessage
             if message.type in RESPONSE_MESSAGES and message.sender not in self.core.tracker.progress:
                 raise PeerNotFound
-            if message.type == MessageType.APPEND:
-                _check_contiguous(message)
+            _check_from_peer(message)
         step(self.core, message)
 
     def campaign(self) -> None:
@@ -260,10 +269,16 @@ class RawNode:
                 self.core.logger.debug(f"{self.id:x} own {message.type.printed} was refused: {error}")
 
 
-def _check_contiguous(message: Message) -> None:
-    """The log relies on entries that follow each other; a peer that sends others is broken. Raises `RaftError`."""
-    for index, entry in enumerate(message.entries, message.index + 1):
-        if entry.index != index:
-            raise RaftError(
-                f"raft: MsgApp from {message.sender:x} after {message.index} has entry {entry.index} at {index}"
-            )
+def _check_from_peer(message: Message) -> None:
+    """What no sound peer sends is refused here, so that it cannot break an invariant inside. Raises `RaftError`."""
+    kind = message.type
+    if message.term == 0 and kind not in _TERMLESS:
+        raise RaftError(f"raft: {kind.printed} from {message.sender:x} has no term")
+    if kind == MessageType.PROPOSAL and not message.entries:
+        raise RaftError(f"raft: MsgProp from {message.sender:x} has no entries")
+    if kind == MessageType.APPEND:
+        for index, entry in enumerate(message.entries, message.index + 1):
+            if entry.index != index:
+                raise RaftError(
+                    f"raft: MsgApp from {message.sender:x} after {message.index} has entry {entry.index} at {index}"
+                )

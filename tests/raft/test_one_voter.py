@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dualmode.raft import (
@@ -23,7 +25,7 @@ from dualmode.raft import (
 from tests.raft.recording import Harness, RecordingLogger, entry, snapshot_of
 
 
-def _leader(**settings: object) -> Harness:
+def _leader(**settings: Any) -> Harness:
     harness = Harness((1,), **settings)
     harness.node.campaign()
     harness.settle()
@@ -175,7 +177,7 @@ def test_a_second_voter_is_added_and_removed() -> None:
     (change_entry,) = ready.committed_entries
     assert change_entry.type == EntryType.CONF_CHANGE
     change = decode_change(change_entry)
-    assert (change.context, change.id) == (b"context", 7)
+    assert change == ConfChange(ConfChangeType.ADD_NODE, 2, b"context", id=7)
     assert harness.node.apply_conf_change(change) == ConfState(voters=(1, 2))
     harness.node.advance(ready)
     assert [message.to for message in harness.messages()] == [2]

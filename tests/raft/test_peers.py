@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dualmode.raft import (
@@ -29,7 +31,7 @@ from tests.raft.recording import Harness, entry, snapshot_of
 M = MessageType
 
 
-def _leader(voters: tuple[int, ...] = (1, 2, 3), **settings: object) -> Harness:
+def _leader(voters: tuple[int, ...] = (1, 2, 3), **settings: Any) -> Harness:
     """Node 1 leads; everybody has its empty entry 11."""
     harness = Harness(voters, **settings)
     harness.node.campaign()
@@ -192,7 +194,7 @@ def test_a_pre_vote_of_a_lower_term_is_refused() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"pre_vote": True}, {"check_quorum": True}])
-def test_a_leader_of_a_lower_term_is_told_where_it_could_get_stuck(settings: dict[str, bool]) -> None:
+def test_a_leader_of_a_lower_term_is_told_where_it_could_get_stuck(settings: dict[str, Any]) -> None:
     harness = Harness((1, 2, 3), **settings)
     harness.node.step(Message(M.HEARTBEAT, to=1, sender=2, term=5))
     harness.settle()
@@ -265,6 +267,30 @@ def test_a_leader_that_hears_from_nobody_steps_down() -> None:
     assert "WARN 1 stepped down to follower since quorum is not active" in harness.logger.lines
 
 
+def test_a_snapshot_written_in_an_older_term_still_counts() -> None:
+    harness = Harness((1, 2), async_storage_writes=True)
+    harness.node.step(Message(M.SNAPSHOT, to=1, sender=2, term=1, snapshot=snapshot_of((1, 2), index=20)))
+    (work,) = harness.node.ready().messages
+    assert work.type == M.STORAGE_APPEND
+    harness.node.step(Message(M.HEARTBEAT, to=1, sender=2, term=2))
+    harness.node.campaign()
+    assert "WARN 1 is unpromotable and can not campaign" in harness.logger.lines
+    assert work.snapshot is not None
+    harness.storage.apply_snapshot(work.snapshot)
+    harness.node.step(next(response for response in work.responses if response.to == 1))
+    assert harness.node.applied == 20
+    harness.node.campaign()
+    assert harness.node.state == StateType.CANDIDATE
+
+
+def test_a_change_that_a_snapshot_has_overtaken_is_not_made_again() -> None:
+    harness = Harness((1, 2))
+    change = ConfChange(ConfChangeType.REMOVE_NODE, 2)
+    harness.node.step(Message(M.SNAPSHOT, to=1, sender=2, term=1, snapshot=snapshot_of((1, 2, 3), index=20)))
+    assert harness.node.apply_conf_change(change, index=20).voters == (1, 2, 3)
+    assert harness.node.apply_conf_change(change, index=21).voters == (1, 3)
+
+
 def test_heartbeats_at_their_interval() -> None:
     harness = _leader(heartbeat_ticks=2, election_ticks=10)
     counts = []
@@ -286,6 +312,19 @@ def test_the_filter_for_messages_from_outside() -> None:
         with pytest.raises(PeerNotFound, match="raft: cannot step as peer not found"):
             harness.node.step(Message(kind, to=1, sender=9, term=1))
     harness.node.step(Message(M.STORAGE_APPEND_RESPONSE, to=1, sender=APPEND_THREAD, term=1))
+
+
+@pytest.mark.parametrize("kind", [M.VOTE, M.PRE_VOTE_RESPONSE, M.APPEND, M.HEARTBEAT, M.TIMEOUT_NOW])
+def test_a_message_without_a_term_is_refused(kind: MessageType) -> None:
+    harness = Harness((1, 2))
+    with pytest.raises(RaftError, match=f"{kind.printed} from 2 has no term"):
+        harness.node.step(Message(kind, to=1, sender=2))
+    assert not harness.node.has_ready()
+
+
+def test_a_proposal_of_nothing_is_refused() -> None:
+    with pytest.raises(RaftError, match="MsgProp from 2 has no entries"):
+        _leader().node.step(Message(M.PROPOSAL, to=1, sender=2))
 
 
 @pytest.mark.parametrize("indexes", [[12], [10], [11, 13], [11, 11]])

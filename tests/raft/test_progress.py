@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -43,6 +43,7 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindow = WindowMachine.TestCase
+TestWindow.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
 class ProgressMachine(RuleBasedStateMachine):
@@ -99,6 +100,7 @@ class ProgressMachine(RuleBasedStateMachine):
 
 
 TestProgress = ProgressMachine.TestCase
+TestProgress.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
 def test_one_message_may_overshoot_the_bytes() -> None:

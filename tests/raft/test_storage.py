@@ -8,6 +8,7 @@ from dualmode.raft import (
     NO_LIMIT,
     Compacted,
     ConfState,
+    Entry,
     HardState,
     MemoryStorage,
     SnapshotOutOfDate,
@@ -68,7 +69,7 @@ def test_entries_are_limited_by_size_but_never_none() -> None:
         ([entry(2, 9), entry(3, 9)], [2, 3, 3]),
     ],
 )
-def test_appending_overwrites(appended: list, terms: list[int]) -> None:
+def test_appending_overwrites(appended: list[Entry], terms: list[int]) -> None:
     storage = _filled()
     storage.append(appended)
     assert [item.term for item in storage.entries(4, storage.last_index() + 1)] == terms
