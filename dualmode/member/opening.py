@@ -22,7 +22,7 @@ from dualmode.raft import Config, Entry, EntryType, HardState, MemoryStorage, Ra
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 from dualmode.storage.wal import Recovered, WriteAheadLog
-from dualmode.storage.wal.log import list_segments
+from dualmode.storage.wal.files import list_segments
 
 _log = log.get("member")
 

@@ -125,6 +125,11 @@ class Replica:
         """Whether a leader is known."""
         return self.node.leader != 0
 
+    @property
+    def pending_proposals(self) -> int:
+        """Requests on their way through the log."""
+        return len(self._incoming) + len(self._waiting)
+
     async def wait_for_leader(self) -> None:
         """Returns once a leader has been known; it may be lost again by then."""
         await self._leader_known.wait()
@@ -187,7 +192,6 @@ class Replica:
             self._fail(batch, errors.NO_LEADER)
         else:
             self._waiting.enter(first_index, self.node.term, batch)
-            self.counters.proposals_pending = len(self._waiting)
 
     def _take_batch(self) -> list[Proposal]:
         """The oldest proposals, bounded by number and size, so that one pass does not hold the loop for long."""
@@ -269,7 +273,7 @@ class Replica:
                 self.conf_state = apply_conf_change(self.node, self.applier.membership, entry)
         last = entries[-1]
         commits = store.end_pass(max(last.index, store.applied_index), last.term)
-        self.counters.applied(len(entries), last.index)
+        self.counters.applied_index = last.index
         if commits:
             self._publish(commits)
         for reply, outcome in answers:

@@ -13,16 +13,12 @@ import trio
 
 from dualmode import limits, log
 from dualmode.config.settings import MemberSettings
-from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError
-from dualmode.http.routing import Mux
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
 from dualmode.member.publish import publish
+from dualmode.member.routes import MemberRoutes
 from dualmode.member.server import MemberOptions, MemberServer
-from dualmode.rpc.gateway import JsonNotFoundRoute, json_routes
-from dualmode.rpc.grpc_route import UnknownMethodRoute, grpc_routes
-from dualmode.rpc.table import MethodTable, Shared
 from dualmode.serving import Serving, until_cancelled
 
 _log = log.get("member")
@@ -82,16 +78,14 @@ async def _live(
     ready: Callable[[], None],
     stopping: trio.Event,
 ) -> None:
-    shared = Shared(receive_limit_bytes=settings.serving.max_request_bytes + limits.GRPC_OVERHEAD_BYTES)
-    table = MethodTable(member.methods(), shared)
+    routes = MemberRoutes(settings, member)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_close_when, stopping, serving, nursery.cancel_scope)
         await nursery.start(member.run)
         cluster = settings.cluster
         await publish(member.replica, settings.name, [str(url) for url in cluster.advertise_client_urls])
         _log.info("ready to serve client requests")
-        mux = client_mux(settings, table)
-        await nursery.start(serving.run, mux, mux, (shared.deadlines.tick,))
+        await nursery.start(serving.run, routes.client_mux(), routes.metrics_mux(), (routes.deadlines.tick,))
         _settle_memory()
         ready()
 
@@ -101,20 +95,6 @@ async def _close_when(stopping: trio.Event, serving: Serving, everything: trio.C
     _log.info("closing member")
     await serving.close()
     everything.cancel()
-
-
-def client_mux(settings: MemberSettings, table: MethodTable) -> Mux:
-    """What client listeners answer: gRPC, JSON, and the plain paths of status."""
-    builder = MuxBuilder()
-    for path, route in grpc_routes(table).items():
-        builder.grpc(path, route)
-    builder.grpc_fallback(UnknownMethodRoute(table))
-    if settings.serving.has_json_gateway:
-        for path, route in json_routes(table).items():
-            builder.path(path, route)
-        for prefix in (b"/v3/", b"/v3beta/", b"/v3alpha/"):
-            builder.prefix(prefix, JsonNotFoundRoute())
-    return builder.build()
 
 
 def _settle_memory() -> None:

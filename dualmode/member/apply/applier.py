@@ -23,6 +23,15 @@ from dualmode.storage.mvcc.store import Store
 Effect = Callable[[Any], bytes]
 
 
+class ApplyCounts:
+    """Operations applied, those inside transactions not counted by themselves."""
+
+    __slots__ = ("deletes", "puts", "txns")
+
+    def __init__(self) -> None:
+        self.puts = self.deletes = self.txns = 0
+
+
 class Applier:
     """Everything an entry may change, and the table from kinds to effects."""
 
@@ -40,6 +49,7 @@ class Applier:
         self.alarms = alarms
         self.membership = membership
         self.headers = headers
+        self.counts = ApplyCounts()
         self._now = now
         self.effects: dict[int, Effect] = {
             requests.PUT: self._put,
@@ -61,10 +71,12 @@ class Applier:
         writes.check_lease(self.lessor, request)
         writes.check_put(self.store, self.lessor, request)
         previous = writes.put(self.store, request)
+        self.counts.puts += 1
         header = self.headers.field(self.store.revision)
         return header if previous is None else header + ranges.field(previous)
 
     def _delete_range(self, request: Any) -> bytes:
+        self.counts.deletes += 1
         return writes.delete_range(self.store, request, self._header_field)
 
     def _txn(self, request: Any) -> bytes:
@@ -74,6 +86,7 @@ class Applier:
         # The header tells the state after the transaction, so the answer's first part is made last.
         body = txn.execute(self.store, request, iter(path), lambda: b"")
         self.store.commit_transaction()
+        self.counts.txns += 1
         return self._header_field() + body
 
     def read_only_txn(self, request: Any) -> bytes:

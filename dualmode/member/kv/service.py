@@ -28,6 +28,8 @@ class KvService:
         self._headers = replica.applier.headers
         self._max_txn_operations = max_txn_operations
         self._wait_for_compaction = wait_for_compaction
+        #: Ranges read, for the metrics.
+        self.ranges = 0
 
     def methods(self) -> list[Method]:
         """What the method table takes."""
@@ -44,6 +46,7 @@ class KvService:
 
     def range(self, call: UnaryCall, message: bytes) -> None:
         """Linearizable unless the request says serializable."""
+        self.ranges += 1
         # Most reads are of one key and say nothing else: then the message is field 1 and ends with it.
         if len(message) > 2 and message[0] == _KEY_TAG and message[1] == len(message) - 2 < _ONE_BYTE_LENGTHS:
             if self._replica.can_read_now:

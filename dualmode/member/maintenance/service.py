@@ -5,13 +5,13 @@ from __future__ import annotations
 import dualmode
 from dualmode.api import etcdserverpb
 from dualmode.member.apply import requests
+from dualmode.member.facts import ALARM_NAMES
 from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
 
 _SERVICE = "etcdserverpb.Maintenance"
 _GET = 0
-_ALARM_NAMES = {1: "NOSPACE", 2: "CORRUPT"}
 
 
 class MaintenanceService:
@@ -36,7 +36,7 @@ class MaintenanceService:
         replica = self._replica
         store, node, applier = replica.store, replica.node, replica.applier
         problems = [] if replica.has_leader else ["etcdserver: no leader"]
-        problems += [f"memberID:{one.memberID} alarm:{_ALARM_NAMES[one.alarm]} " for one in applier.alarms.raised()]
+        problems += [f"memberID:{one.memberID} alarm:{ALARM_NAMES[one.alarm]} " for one in applier.alarms.raised()]
         answer = etcdserverpb.StatusResponse(
             version=dualmode.ETCD_VERSION,
             dbSize=store.total_size,

@@ -1,0 +1,61 @@
+"""Decides: what the status routes are told of a member (`status.facts.ServerFacts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import dualmode
+from dualmode import errors
+from dualmode.member.replica import Replica
+from dualmode.status.facts import Versions
+
+ALARM_NAMES: Final = {1: "NOSPACE", 2: "CORRUPT"}
+
+
+class MemberFacts:
+    """One member, as /health, /readyz, /version and /debug/vars show it."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    @property
+    def has_leader(self) -> bool:
+        return self._replica.has_leader
+
+    @property
+    def is_learner(self) -> bool:
+        applier = self._replica.applier
+        member = applier.membership.get(applier.headers.member_id)
+        return member is not None and member.is_learner
+
+    @property
+    def alarms(self) -> Sequence[str]:
+        return [ALARM_NAMES[one.alarm] for one in self._replica.applier.alarms.raised()]
+
+    @property
+    def versions(self) -> Versions:
+        cluster = self._replica.applier.membership.cluster_version
+        return Versions(dualmode.ETCD_VERSION, cluster, dualmode.ETCD_VERSION, dualmode.__version__)
+
+    @property
+    def raft_status(self) -> Mapping[str, Any]:
+        node = self._replica.node
+        return {
+            "id": f"{node.id:x}",
+            "term": node.term,
+            "vote": f"{node.vote:x}",
+            "commit": node.committed,
+            "lead": f"{node.leader:x}",
+            "raftState": node.state.printed,
+            "applied": node.applied,
+        }
+
+    async def linearizable_read(self) -> None:
+        """A group of one confirms itself while it leads."""
+        if not self._replica.can_read_now:
+            raise errors.NO_LEADER
+
+    async def serializable_read(self) -> None:
+        """Reads a row: a store that cannot be read raises."""
+        self._replica.store.get(b"\0")
