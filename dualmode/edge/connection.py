@@ -5,7 +5,7 @@ it, every complete call is given to its route, and what was answered leaves in o
 call has no task; routes that need one get it with `spawn`, in the server's nursery, so that an idle connection owns
 nothing but its one sleeping task.
 
-Time is looked after from outside: `tick`, twice a second. There is no timer per connection or per read.
+Time is looked after from outside: `tick`, every second or two. There is no timer per connection or per read.
 
 The life of a connection: opening (the first bytes say what it speaks, perhaps a TLS handshake), open, ending (our half
 is shut, the peer's last bytes are thrown away), over.
@@ -368,8 +368,13 @@ class Connection:
             self._wanted.set()
             self._wanted = None
 
+    @property
+    def is_urgent(self) -> bool:
+        """It has a deadline, so it is looked at in every tick."""
+        return self._deadline is not None
+
     def tick(self, now: float) -> None:
-        """Looks at the timers, twice a second; the server flushes afterwards."""
+        """Looks at the timers; the server calls it, and flushes afterwards."""
         if self._deadline is not None:
             if now >= self._deadline and not self._is_still_sending(now):
                 self.cut()

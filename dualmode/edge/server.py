@@ -191,14 +191,17 @@ class Server:
             await self._empty.wait()
 
     async def _tick(self) -> None:
+        turn = 0
         while True:
             await trio.sleep(limits.TICK_SECONDS)
             now = self.now()
+            turn = (turn + 1) % limits.TICKS_PER_ROUND
             with self.outbox:
                 for call in self.options.on_tick:
                     call(now)
-                for connection in list(self.connections):
-                    connection.tick(now)
+                for place, connection in enumerate(list(self.connections)):
+                    if connection.is_urgent or place % limits.TICKS_PER_ROUND == turn:
+                        connection.tick(now)
 
 
 async def serve(
