@@ -27,5 +27,7 @@ def read_environment(environ: Mapping[str, str]) -> Reading:
                 reading.given.append(Given(option, text, Source("environment", variable)))
     for variable in sorted(environ):
         if variable.startswith(PREFIXES) and variable not in known:
-            reading.notices.append(f"{variable}: unrecognized environment variable{hint(variable, sorted(known))}")
+            prefix, name = variable.partition("_")[0] + "_", variable.partition("_")[2]
+            close = hint(name, sorted(other.partition("_")[2] for other in known), prefix)
+            reading.notices.append(f"{variable}: unrecognized environment variable{close}")
     return reading

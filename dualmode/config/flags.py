@@ -30,8 +30,7 @@ def parse_flags(arguments: Sequence[str], options: Mapping[str, Option]) -> Read
             continue
         option = options.get(name)
         if option is None:
-            known = hint(f"--{name}", [f"--{known}" for known in options])
-            reading.faults.append(f"flag provided but not defined: --{name}{known}")
+            reading.faults.append(f"flag provided but not defined: --{name}{hint(name, list(options), '--')}")
             if not equals and remaining and not remaining[-1].startswith("-"):
                 remaining.pop()  # its value, most likely
             continue

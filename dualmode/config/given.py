@@ -41,9 +41,9 @@ class Reading:
     notices: list[str] = field(default_factory=list)
 
 
-def hint(name: str, known: list[str]) -> str:
-    """`, did you mean ...?` when something close is known."""
+def hint(name: str, known: list[str], prefix: str = "") -> str:
+    """`, did you mean ...?` when something close is known. A prefix that all share says nothing about closeness."""
     import difflib  # slow to import, and rarely needed
 
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return f", did you mean {close[0]}?" if close else ""
+    return f", did you mean {prefix}{close[0]}?" if close else ""

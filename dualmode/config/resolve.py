@@ -99,6 +99,7 @@ def member_settings(values: Values) -> MemberSettings:
 def proxy_settings(values: Values) -> ProxySettings:
     """All of a proxy."""
     peer_urls = member_peer_urls(values)
+    srv_domain = "" if values.is_given("endpoints") else values["discovery-srv"]
     refresh_nanoseconds = values["proxy-refresh-interval"] * 1_000_000
     if values.is_given("endpoints-auto-sync-interval"):
         refresh_nanoseconds = values["endpoints-auto-sync-interval"]
@@ -107,9 +108,9 @@ def proxy_settings(values: Values) -> ProxySettings:
         data_dir=data_dir(values, values.command),
         log=log_settings(values),
         serving=_serving(values),
-        endpoints=() if peer_urls or values["discovery-srv"] else values["endpoints"],
+        endpoints=() if peer_urls or srv_domain else values["endpoints"],
         member_peer_urls=peer_urls,
-        srv_domain="" if values.is_given("endpoints") else values["discovery-srv"],
+        srv_domain=srv_domain,
         srv_name=values["discovery-srv-name"],
         allows_insecure_srv=values["insecure-discovery"],
         upstream_tls=UpstreamTls(
