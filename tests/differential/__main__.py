@@ -22,6 +22,7 @@ from tests.interop.grpc_client import start_afresh
 @click.option("--seed", default=1, show_default=True, help="Of the first run.")
 @click.option("--operations", default=20_000, show_default=True, help="Of each run.")
 @click.option("--runs", default=1, show_default=True, help="With seeds that follow each other.")
+@click.option("--json", "as_json", is_flag=True, help="Through the JSON gateways instead of gRPC.")
 @click.option(
     "--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Play this history instead."
 )

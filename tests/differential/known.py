@@ -35,7 +35,20 @@ def _sort_option(operation: Operation, older: Outcome, newer: Outcome) -> bool:
     )
 
 
+def _hash_revision(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    if operation.method != "HashKV" or older.response is None or newer.response is None:
+        return False
+    was, told = type(older.response)(), type(newer.response)()
+    was.CopyFrom(older.response)
+    told.CopyFrom(newer.response)
+    told.hash_revision = 0
+    for answer in (was, told):
+        answer.ClearField("header")
+    return bool(newer.response.hash_revision) and was.SerializeToString() == told.SerializeToString()
+
+
 KNOWN: Final = (
+    Known("hash_revision", "3.6 tells which revision HashKV hashed; 3.5 has no such field", _hash_revision),
     Known(
         "unknown sort option", "3.6 refuses unknown sort_order and sort_target; 3.4 and 3.5 ignore them", _sort_option
     ),
