@@ -81,7 +81,7 @@ class Applier:
 
     def _txn(self, request: Any) -> bytes:
         path = txn.evaluate(self.store, request)
-        txn.check(self.store, self.lessor, request, iter(path), self.store.compacted)
+        txn.check(self.store, self.lessor, request, path, self.store.compacted)
         self.store.begin_transaction()
         # The header tells the state after the transaction, so the answer's first part is made last.
         body = txn.execute(self.store, request, iter(path), lambda: b"")
@@ -92,7 +92,7 @@ class Applier:
     def read_only_txn(self, request: Any) -> bytes:
         """A Txn that writes nothing, answered without the log."""
         path = txn.evaluate(self.store, request)
-        txn.check(self.store, self.lessor, request, iter(path), self.store.compacted)
+        txn.check(self.store, self.lessor, request, path, self.store.compacted)
         return txn.execute(self.store, request, iter(path), self._header_field)
 
     def _compaction(self, request: Any) -> bytes:

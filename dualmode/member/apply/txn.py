@@ -76,16 +76,25 @@ def _compares(have: tuple[Any, ...], compare: Any) -> bool:
     return result(have[position], getattr(compare, name))
 
 
-def check(store: writes.WriteView, leases: writes.Leases, request: Any, path: Iterator[bool], compacted: int) -> None:
-    """Pass 2; raises what etcd raises, having changed nothing."""
-    for operation in request.success if next(path) else request.failure:
-        kind = operation.WhichOneof("request")
-        if kind == "request_put":
+def check(store: writes.WriteView, leases: writes.Leases, request: Any, path: Path, compacted: int) -> None:
+    """Pass 2; raises what etcd raises, having changed nothing: what is wrong with a put comes before what is wrong
+    with a range, wherever they stand."""
+    operations = list(_taken_operations(request, iter(path)))
+    for operation in operations:
+        if operation.WhichOneof("request") == "request_put":
             writes.check_put(store, leases, operation.request_put)
-        elif kind == "request_range":
+    for operation in operations:
+        if operation.WhichOneof("request") == "request_range":
             _check_revision(store, operation.request_range.revision, compacted)
-        elif kind == "request_txn":
-            check(store, leases, operation.request_txn, path, compacted)
+
+
+def _taken_operations(request: Any, path: Iterator[bool]) -> Iterator[Any]:
+    """The operations on the taken path, nested ones in their place."""
+    for operation in request.success if next(path) else request.failure:
+        if operation.WhichOneof("request") == "request_txn":
+            yield from _taken_operations(operation.request_txn, path)
+        else:
+            yield operation
 
 
 def _check_revision(store: writes.WriteView, revision: int, compacted: int) -> None:

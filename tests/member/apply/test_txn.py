@@ -120,6 +120,10 @@ def test_one_operation_that_cannot_be_done_undoes_all(filled: Bench, operation: 
     assert filled.store.revision == 4
 
 
+def test_a_bad_put_is_told_before_a_bad_range_wherever_they_stand(filled: Bench) -> None:
+    assert run(filled, get(b"z", revision=99), nested(success=[put(b"z", lease=5)])) == errors.LEASE_NOT_FOUND
+
+
 def test_a_kept_value_that_the_transaction_deleted_is_empty(filled: Bench) -> None:
     answer = run(filled, delete(b"a", range_end=b"\0"), put(b"b", ignore_value=True))
     assert answer.responses[0].response_delete_range.deleted == 2
