@@ -96,7 +96,7 @@ async def test_history_is_caught_up_with_by_the_task(autojump_clock: Any) -> Non
         created, *responses = await one.settle()
         assert created.created
         assert sum(len(response.events) for response in responses) == 3 * limits.WATCH_SLICE_CHANGES
-        one.stream.request(create_request={"key": b"a", "start_revision": 2 * limits.WATCH_SLICE_CHANGES})
+        one.stream.request(create_request={"key": b"a", "start_revision": 3 * limits.WATCH_SLICE_CHANGES})
         assert len(await one.settle()) == 2, "it works again after it has had nothing to do"
 
 
