@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 import pytest
 
@@ -31,16 +32,39 @@ NAME = "one"
 start_tested = start_etcd if os.environ.get("INTEROP_TARGET") == "etcd" else start_dualmode
 
 
+Made = TypeVar("Made")
+
+
+def _once(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Like functools.cache, but a failure is remembered too: a server that does not start is not waited for again by
+    every test."""
+
+    @cache
+    def attempt(*arguments: object, **named: object) -> tuple[Made | None, Exception | None]:
+        try:
+            return make(*arguments, **named), None
+        except Exception as failure:
+            return None, failure
+
+    def made_or_raise(*arguments: object, **named: object) -> Made:
+        made, failure = attempt(*arguments, **named)
+        if failure is not None:
+            raise failure
+        return cast(Made, made)
+
+    return made_or_raise
+
+
 class Farm:
     """Starts servers on demand. `stack` stops them when the session ends."""
 
     def __init__(self, directory: Callable[[str], Path], stack: contextlib.ExitStack) -> None:
         self._directory = directory
         self._stack = stack
-        self.etcd = cache(self._start_etcd)
-        self.tested = cache(self._start_tested)
-        self.proxy = cache(self._start_proxy)
-        self.certificates = cache(self._make_certificates)
+        self.etcd = _once(self._start_etcd)
+        self.tested = _once(self._start_tested)
+        self.proxy = _once(self._start_proxy)
+        self.certificates = _once(self._make_certificates)
 
     def _make_certificates(self) -> Certificates:
         return make_certificates(self._directory("certificates"))
