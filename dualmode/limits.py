@@ -217,7 +217,7 @@ LEASE_EXPIRY_INTERVAL_SECONDS: Final = 0.5
 #: round begins when half of them are done.
 LEASE_REVOKES_IN_FLIGHT: Final = 256
 #: Leases put into the heap at a time after an election: about 5 ms.
-LEASE_ENQUEUE_STEP: Final = 5000
+LEASE_ENQUEUE_STEP: Final = 2000
 #: Heap entries of leases that are gone, above the number of leases, before the heap is built anew.
 LEASE_DEAD_ENTRIES: Final = 1000
 #: etcd's interval and batch of `--experimental-enable-lease-checkpoint`.

@@ -16,7 +16,6 @@ from dualmode.member.watch.catchup import CatchUp, History
 from dualmode.member.watch.delivery import Delivery
 from dualmode.member.watch.encoding import Commit
 from dualmode.member.watch.index import WatchIndex
-from dualmode.member.watch.progress import ProgressTimes
 from dualmode.member.watch.watcher import Watcher, WatchStream
 from dualmode.rpc.calls import ServerStream
 
@@ -42,7 +41,9 @@ def interval_of(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None] | No
 
 class WatchHub:
     """All watches. `header_field(revision)` gives field 1 of a response; `fragment_bytes` is the size from which a
-    response is cut for watchers that asked for fragments; `interval_seconds` see `ProgressTimes`."""
+    response is cut for watchers that asked for fragments; `interval_seconds()` gives the time between two notifications
+    of progress: what is configured and a little chance (etcd: up to a tenth), so that streams opened together do not
+    stay together."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class WatchHub:
         self.synced = WatchIndex()
         self._delivery = Delivery(header_field, self._park, fragment_bytes)
         self._catch_up = CatchUp(history, self._delivery, self._settle, self._end_compacted)
-        self._progress = ProgressTimes(interval_seconds)
+        self._interval_seconds = interval_seconds
         self._streams: dict[WatchStream, None] = {}
         #: Called when catching up has something to do.
         self.wake: Callable[[], None] = lambda: None
@@ -156,7 +157,8 @@ class WatchHub:
         stream.send(self._header_field(self.revision) + watcher.id_field + encoding.CREATED)
         if request.progress_notify:
             watcher.has_progress_notify = True
-            self._progress.start(stream, now)
+            # The first watcher that wants it starts the stream's clock.
+            stream.progress_due = min(stream.progress_due, now + self._interval_seconds())
         if start_revision > self.revision:
             self.synced.add(watcher)
             return
@@ -184,18 +186,23 @@ class WatchHub:
     # --- Progress ----------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Notifies the watchers that asked for it, and have heard of nothing for an interval, of their progress.
-        Looks after full streams too, in case one has drained unheard."""
+        """To be called about twice a second: notifies of progress, and looks after full streams in case one has drained
+        unheard."""
         for stream in list(self._streams):
             if stream.parked:
                 self.drained(stream)
-        for stream in self._progress.due(now):
-            header_field = self._header_field(self.revision)
-            for watcher in stream.watchers.values():
-                if watcher.has_progress_notify:
-                    if watcher.is_quiet and watcher.index is self.synced and not self._is_future(watcher):
-                        stream.send(header_field + watcher.id_field)
-                    watcher.is_quiet = True
+            if stream.progress_due <= now:
+                stream.progress_due = now + self._interval_seconds()
+                self._notify_of_progress(stream)
+
+    def _notify_of_progress(self, stream: WatchStream) -> None:
+        """Tells the watchers that asked for it, and have heard of nothing since the last time, how far they are."""
+        header_field = self._header_field(self.revision)
+        for watcher in stream.watchers.values():
+            if watcher.has_progress_notify:
+                if watcher.is_quiet and watcher.index is self.synced and not self._is_future(watcher):
+                    stream.send(header_field + watcher.id_field)
+                watcher.is_quiet = True
 
     def _answer_progress_if_synced(self, stream: WatchStream) -> None:
         if not stream.is_progress_asked or stream.lagging:

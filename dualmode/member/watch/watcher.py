@@ -10,6 +10,7 @@ A watcher is in one of four places, and `index` says in which of the first two:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,8 @@ class WatchStream:
         self.lagging = 0
         #: A progress request that is answered when nothing lags any more.
         self.is_progress_asked = False
-        #: When the next round of progress notification is due, in seconds; 0 while no watcher wants it.
-        self.progress_due = 0.0
+        #: When its watchers are told how far they are; never, until one wants it.
+        self.progress_due = math.inf
         self.is_closed = False
 
     @property
