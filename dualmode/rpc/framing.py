@@ -40,7 +40,7 @@ def refusal_of_size(head: RequestHead, limit_bytes: int, prefix_bytes: int = PRE
 
 
 def check_encoding(encoding: bytes | None) -> None:
-    """Raises UNIMPLEMENTED for a `grpc-encoding` that we cannot undo, be it used or not."""
+    """Raises UNIMPLEMENTED for a `grpc-encoding` that we cannot undo. Messages that do not use it are no matter."""
     if encoding not in (None, b"identity", b"gzip"):
         name = encoding.decode("latin-1")
         raise RpcError(Code.UNIMPLEMENTED, f'grpc: Decompressor is not installed for grpc-encoding "{name}"')

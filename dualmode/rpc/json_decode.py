@@ -11,6 +11,7 @@ from dualmode import limits
 from dualmode.errors import Code, RpcError
 from dualmode.rpc.json_fields import JsonField, Shape, by_json_name
 
+_SPACE = " \t\r\n"
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -35,9 +36,11 @@ class JsonError(ValueError):
 
 
 def decode(message_class: Any, text: bytes) -> Any:
-    """The message; no text at all is an empty one. Raises `RpcError` INVALID_ARGUMENT, which names the field."""
+    """The message; no text at all is an empty one, and what follows the first value is not looked at (etcd reads no
+    further either). Raises `RpcError` INVALID_ARGUMENT, which names the field."""
     try:
-        value = _JSON.decode(text.decode("utf-8")) if text.strip() else {}
+        decoded = text.decode("utf-8").lstrip(_SPACE)
+        value = _JSON.raw_decode(decoded)[0] if decoded else {}
         return message_class(**_message(message_class.DESCRIPTOR, value, limits.JSON_DEPTH))
     except JsonError as fault:
         where = f"{fault.path}: " if fault.path else ""

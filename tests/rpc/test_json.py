@@ -109,6 +109,7 @@ def test_how_messages_look(message: Any, text: str) -> None:
         (b"", pb.RangeRequest()),
         (b" \n", pb.RangeRequest()),
         (b"{}", pb.RangeRequest()),
+        (b'\r\n\t {"limit":1} and more', pb.RangeRequest(limit=1)),
         (b'{"key":"//79"}', pb.RangeRequest(key=b"\xff\xfe\xfd")),
         (b'{"key":"__79"}', pb.RangeRequest(key=b"\xff\xfe\xfd")),
         (b'{"key":"YQ"}', pb.RangeRequest(key=b"a")),
