@@ -71,8 +71,14 @@ class WatchMachine(RuleBasedStateMachine):
         self.models: list[dict[int, Model]] = [{}, {}]
 
     def teardown(self) -> None:
-        if not hasattr(self, "patch"):
-            return
+        if hasattr(self, "patch"):
+            try:
+                self.finish()
+            finally:
+                self.patch.undo()
+
+    def finish(self) -> None:
+        """Lets everything settle: each watcher must have heard all there was for it."""
         for fake, _ in self.streams:
             fake.is_stalled = False
         while any(stream.lagging for _, stream in self.streams):
@@ -85,7 +91,6 @@ class WatchMachine(RuleBasedStateMachine):
                 if not model.is_compacted:
                     assert model.heard == model.expected(self.scene, self.scene.hub.revision)
         assert self.scene.hub.slow_watchers == 0
-        self.patch.undo()
 
     @rule(
         writes=st.lists(
