@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -34,6 +35,7 @@ class LogCompactor:
         newest: LogSnapshot,
         *,
         count: int,
+        segments_kept: int,
         catch_up_entries: int,
         in_pass: PassRunner,
     ) -> None:
@@ -42,6 +44,8 @@ class LogCompactor:
         self._storage = storage
         self.newest = newest
         self._count = count
+        #: As `--max-wals`: 0 keeps all.
+        self._segments_kept = segments_kept
         #: Entries kept in memory behind a snapshot for followers that lag; a member alone has none.
         self._catch_up_entries = catch_up_entries
         self._in_pass = in_pass
@@ -68,7 +72,7 @@ class LogCompactor:
         # The flush makes durable every pass up to now, the row of the snapshot before this one with them: a start
         # will not need the log from before that one any more.
         await trio.to_thread.run_sync(self._backend.flush)
-        self._wal.release(self.newest.index)
+        self._wal.release(self.newest.index, self._segments_kept or sys.maxsize)
         self._wal.save_snapshot(snapshot.index, snapshot.term)
         self._in_pass(snapshot.write)
         self._storage.create_snapshot(snapshot.index, snapshot.conf_state, b"")

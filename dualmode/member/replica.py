@@ -23,6 +23,7 @@ from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.proposals import Proposal, WaitingProposals
 from dualmode.member.replica_counters import ReplicaCounters
+from dualmode.member.trace import Trace
 from dualmode.raft import ConfState, Entry, EntryType, HardState, MemoryStorage, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc import Commit, Store
@@ -47,6 +48,8 @@ class Replica:
         request_timeout_seconds: float,
         tick_seconds: float,
         max_request_bytes: int,
+        slow_apply_seconds: float,
+        fsync: bool,
         next_request_id: Callable[[], int],
         publish: Callable[[list[Commit]], None],
         flush: Callable[[], None],
@@ -62,6 +65,9 @@ class Replica:
         self._request_timeout_seconds = request_timeout_seconds
         self._tick_seconds = tick_seconds
         self._max_request_bytes = max_request_bytes
+        self._slow_apply_seconds = slow_apply_seconds
+        #: False with --unsafe-no-fsync: a power cut may take what was acknowledged.
+        self._fsync = fsync
         self._next_request_id = next_request_id
         self._publish = publish
         self._flush = flush
@@ -179,10 +185,26 @@ class Replica:
             self._propose_batch()
         while self.node.has_ready():
             ready = self.node.ready()
+            trace = Trace()
             await self._persist(ready)
+            trace.step("wrote and synced the log")
             await self._apply_all(ready.committed_entries)
+            trace.step("applied and answered")
             self.node.advance(ready)
             self._note_leadership()
+            if trace.took_seconds() > self._slow_apply_seconds:
+                self._tell_slow(ready, trace)
+
+    def _tell_slow(self, ready: Ready, trace: Trace) -> None:
+        self.counters.slow_applies += 1
+        _log.warning(
+            "apply request took too long",
+            took=f"{trace.took_seconds() * 1000:.3f}ms",
+            expected_duration=f"{self._slow_apply_seconds * 1000:g}ms",
+            entries_written=len(ready.entries),
+            entries_applied=len(ready.committed_entries),
+            steps=trace.lines(),
+        )
 
     def _propose_batch(self) -> None:
         batch = self._take_batch()
@@ -222,13 +244,13 @@ class Replica:
             await trio.sleep(limits.DISK_FULL_RETRY_SECONDS)
             self._expire()
             must_sync = self._append(ready.entries)
-        if must_sync:
+        if must_sync and self._fsync:
             if self._door.is_quick:
                 self._door.sync_inline(self.wal.sync)
             else:
                 await self._door.sync(self.wal.sync)
-            if self.wal.is_full:
-                await self._cut()
+        if self.wal.is_full:
+            await self._cut()
         self.raft_storage.append(ready.entries)
 
     async def _cut(self) -> None:

@@ -53,6 +53,11 @@ class MemberOptions:
     quota_bytes: int = limits.DEFAULT_QUOTA_BYTES
     watch_progress_seconds: float = 600.0
     free_space_bytes: int = limits.FREE_SPACE_BYTES
+    slow_apply_seconds: float = 0.1
+    fsync: bool = True
+    compaction_step_rows: int = limits.COMPACTION_STEP_ROWS
+    compaction_pause_seconds: float = limits.COMPACTION_PAUSE_SECONDS
+    wal_segments_kept: int = limits.WAL_SEGMENTS_KEPT
 
     @property
     def request_timeout_seconds(self) -> float:
@@ -87,12 +92,14 @@ class MemberServer:
             request_timeout_seconds=options.request_timeout_seconds,
             tick_seconds=options.heartbeat_seconds,
             max_request_bytes=options.max_request_bytes,
+            slow_apply_seconds=options.slow_apply_seconds,
+            fsync=options.fsync,
             next_request_id=request_ids.next,
             publish=self.watch_hub.publish,
             flush=outbox.flush,
             free_space=FreeSpace(options.data_dir, options.free_space_bytes),
         )
-        self.compactor = Compactor(store)
+        self.compactor = Compactor(store, options.compaction_step_rows, options.compaction_pause_seconds)
         self._compacted = store.compacted
         self.log_compactor = LogCompactor(
             opened.backend,
@@ -100,6 +107,7 @@ class MemberServer:
             opened.raft_storage,
             opened.log_snapshot,
             count=options.snapshot_count,
+            segments_kept=options.wal_segments_kept,
             catch_up_entries=0 if self.replica.has_sole_voter else options.snapshot_catch_up_entries,
             in_pass=self.replica.in_pass,
         )

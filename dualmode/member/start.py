@@ -67,6 +67,11 @@ def _options(settings: MemberSettings) -> MemberOptions:
         max_request_bytes=settings.serving.max_request_bytes,
         max_txn_operations=calls.max_txn_operations,
         quota_bytes=settings.storage.quota_bytes or 0,
+        slow_apply_seconds=calls.slow_apply_seconds,
+        fsync=settings.storage.fsync,
+        compaction_step_rows=settings.storage.compaction_step_rows,
+        compaction_pause_seconds=settings.storage.compaction_pause_seconds,
+        wal_segments_kept=settings.storage.wal_segments_kept,
         watch_progress_seconds=settings.serving.watch_progress_seconds,
     )
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import trio
 
-from dualmode import limits, log
 from dualmode.errors import RpcError
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc.store import Store
-
-_log = log.get("compaction")
 
 
 class Compactor:
     """Owns the deletion; `run` is its task. A compaction left half-done by a crash goes on at the next start."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, step_rows: int, pause_seconds: float) -> None:
         self._store = store
+        self._step_rows = step_rows
+        self._pause_seconds = pause_seconds
         self._wake = trio.Event()
         self._waiting: list[PhysicalReply] = []
 
@@ -47,8 +46,8 @@ class Compactor:
     async def _delete(self) -> None:
         is_done = False
         while not is_done:
-            is_done = self._store.compaction_step(limits.COMPACTION_STEP_ROWS)
-            await trio.sleep(limits.COMPACTION_PAUSE_SECONDS)
+            is_done = self._store.compaction_step(self._step_rows)
+            await trio.sleep(self._pause_seconds)
 
 
 class PhysicalReply:
