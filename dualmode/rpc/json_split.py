@@ -12,6 +12,7 @@ from dualmode.errors import Code, RpcError
 from dualmode.rpc.framing import too_large
 
 _SPACE: Final = b" \t\r\n"
+_SPACES: Final = re.compile(rb"[ \t\r\n]*")
 _OUTSIDE: Final = re.compile(rb'["{}\[\]]')
 _INSIDE: Final = re.compile(rb'["\\]')
 
@@ -48,7 +49,9 @@ class JsonSplitter:
         """The next object as text, None if more has to come first. Raises `RpcError`."""
         buffer = self._buffer
         if self._position == 0:
-            del buffer[: len(buffer) - len(buffer.lstrip(_SPACE))]
+            space = _SPACES.match(buffer)
+            assert space is not None, "it matches nothing as well"
+            del buffer[: space.end()]  # cheap: a bytearray moves its start
             if not buffer:
                 return None
             if buffer[0] != ord("{"):

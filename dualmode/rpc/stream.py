@@ -129,8 +129,11 @@ class StreamBase:
         self._drained_callbacks.append(callback)
 
     def on_gone(self, callback: Callable[[], None]) -> None:
-        """See calls.ServerStream."""
-        self._gone_callbacks.append(callback)
+        """See calls.ServerStream. At once if it is gone already."""
+        if self.is_open:
+            self._gone_callbacks.append(callback)
+        else:
+            callback()
 
     def end(self, error: RpcError | None = None) -> None:
         """See calls.ServerStream."""

@@ -53,7 +53,11 @@ class Deadlines:
         self._parked.discard(call)
 
     def tick(self, now: float) -> None:
-        """Fails what is past its deadline. `now` in seconds on any monotonic clock."""
+        """Fails what is past its deadline. `now` in seconds on any monotonic clock, which is 0 to us until the first
+        tick: what was parked before it is counted from it."""
+        if self._now == 0.0:
+            for call in self._parked:
+                call.deadline_seconds += now
         self._now = now
         for call in [call for call in self._parked if call.deadline_seconds <= now]:
             self._parked.discard(call)

@@ -79,6 +79,26 @@ def test_messages_come_out_whatever_the_cuts(messages: list[bytes], data: st.Dat
     assert unframer.buffered_bytes == 0
 
 
+def outcome(pieces: list[bytes]) -> list[bytes | str]:
+    """Everything that comes out of a body that came so, errors included."""
+    unframer = Unframer(None, LIMIT)
+    received: list[bytes | str] = []
+    try:
+        for piece in pieces:
+            unframer.feed(piece)
+            received += iter(unframer.take, None)
+        unframer.check_end()
+    except RpcError as error:
+        received.append(error.message)
+    return received
+
+
+@given(st.lists(st.binary(max_size=8) | st.sampled_from([frame(b"ab"), b"\0\0\0\0"]), max_size=6), st.integers(0, 60))
+def test_what_comes_out_of_any_bytes_does_not_depend_on_the_cut(parts: list[bytes], cut: int) -> None:
+    wire = b"".join(parts)
+    assert outcome([wire[:cut], wire[cut:]]) == outcome([wire])
+
+
 def test_every_cut_of_two_messages() -> None:
     wire = frame(b"one") + frame(b"two")
     for cut in range(len(wire) + 1):

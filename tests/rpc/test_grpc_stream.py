@@ -177,6 +177,21 @@ async def test_the_handler_ends_with_its_client(nursery: trio.Nursery) -> None:
     assert route.entry.counters.handled(Code.CANCELLED) == 1
 
 
+async def test_whoever_asks_late_hears_at_once_that_the_client_has_gone(nursery: trio.Nursery) -> None:
+    told: list[str] = []
+    streams: list[ServerStream] = []
+
+    async def handler(stream: ServerStream) -> None:
+        streams.append(stream)
+        await stream.receive()
+
+    sink = present(route_of(handler).serve(FakeLink(nursery), 1, grpc_head(PATH), b""))
+    await settle()
+    sink.on_reset(8)
+    streams[0].on_gone(lambda: told.append("gone"))
+    assert told == ["gone"]
+
+
 async def test_a_client_that_goes_before_the_task_has_started(nursery: trio.Nursery) -> None:
     link = FakeLink(nursery)
     present(route_of(echo).serve(link, 1, grpc_head(PATH), b"")).on_reset(8)

@@ -1,6 +1,7 @@
 """JSON objects one after the other, cut anywhere."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,16 @@ def test_every_cut_of_two_objects() -> None:
         splitter.feed(wire[cut:])
         assert received + drain(splitter) == [rb'{"a\\":["}\"",{}]}', rb'{"b":"\u007d"}'], cut
         assert splitter.buffered_bytes == 0
+
+
+def test_many_small_objects_cost_no_more_than_their_bytes() -> None:
+    """Taking one must not copy the rest: with a window full of them that would hold the loop for minutes."""
+    count = 300_000
+    splitter = JsonSplitter(LIMIT)
+    splitter.feed(b" {}\n" * count)
+    started = time.process_time()
+    assert len(drain(splitter)) == count
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("wire", [b"[1]", b"5", b"null", b'"{}"', b"}", b",{}"])

@@ -45,6 +45,18 @@ def test_a_parked_call_fails_after_its_deadline_and_never_before() -> None:
     assert len(deadlines) == 1
 
 
+def test_a_call_parked_before_the_first_tick_is_not_late_at_it() -> None:
+    deadlines = Deadlines()
+    call = Call()
+    deadlines.park(call, 1.0)
+    deadlines.tick(5000.0)
+    assert call.errors == []
+    deadlines.tick(5001.0)
+    assert call.errors == []
+    deadlines.tick(5001.0 + limits.TICK_SECONDS)
+    assert call.errors == [errors.DEADLINE_EXCEEDED]
+
+
 def test_an_answered_call_is_forgotten() -> None:
     deadlines = Deadlines()
     call = Call()
