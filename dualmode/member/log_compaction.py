@@ -51,6 +51,7 @@ class LogCompactor:
         self._in_pass = in_pass
         self._due: LogSnapshot | None = None
         self._wake = trio.Event()
+        self._taken = trio.Event()
 
     def note_applied(self, index: int, term: int, conf_state: ConfState) -> None:
         """The store has applied up to here."""
@@ -67,6 +68,13 @@ class LogCompactor:
             if due is not None:
                 await self._take(due)
                 self._due = None
+                self._taken.set()
+
+    async def wait_until_taken(self) -> None:
+        """Returns when no snapshot is due."""
+        while self._due is not None:
+            self._taken = trio.Event()
+            await self._taken.wait()
 
     async def _take(self, snapshot: LogSnapshot) -> None:
         # The flush makes durable every pass up to now, the row of the snapshot before this one with them: a start
