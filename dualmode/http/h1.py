@@ -120,6 +120,7 @@ class Http1ServerConnection:
         self._now = 0.0
         #: Since when we wait for a request, or for the rest of its head.
         self._waiting_since = 0.0
+        self._is_head_begun = False
 
     # --- HttpConnection ------------------------------------------------------------------------------------------
 
@@ -135,9 +136,10 @@ class Http1ServerConnection:
         if not data:
             self._end("", ErrorCode.NO_ERROR)
             return self._take_events()
-        if not self._input and self._exchange is None:
-            self._waiting_since = now
         self._input += data
+        if self._exchange is None and not self._is_head_begun:
+            self._is_head_begun = True
+            self._waiting_since = now
         self._advance()
         return self._take_events()
 
@@ -231,9 +233,10 @@ class Http1ServerConnection:
         return False
 
     def _read_head(self) -> bool:
-        if self._input.startswith(_LEADING_LINE_END) and self._scanned == 0:
+        if self._input[:2] == _LEADING_LINE_END:
             del self._input[:2]
-        if not self._input:
+            self._scanned = 0
+        if len(self._input) < len(_LEADING_LINE_END):
             return False
         at = self._input.find(HEAD_END, max(0, self._scanned - 3))
         if at < 0 or at > limits.HTTP1_HEADER_BYTES:
@@ -243,6 +246,7 @@ class Http1ServerConnection:
         head = bytes(self._input[: at + len(HEAD_END)])
         del self._input[: len(head)]
         self._scanned = 0
+        self._is_head_begun = False
         self._open_exchange(head)
         return True
 
@@ -390,6 +394,7 @@ class Http1ServerConnection:
         fields = [] if trailers is None or not exchange.is_chunked else written_fields(trailers)
         self._send(exchange, h11.EndOfMessage(headers=fields))
         self._waiting_since = self._now
+        self._is_head_begun = bool(self._input)
         if exchange.parser.our_state is not h11.DONE or not exchange.request_done:
             self._is_closing = True
 
@@ -411,7 +416,7 @@ class Http1ServerConnection:
     # --- The end -------------------------------------------------------------------------------------------------
 
     def _check_waiting(self, waited_seconds: float) -> None:
-        if self._input:
+        if self._is_head_begun:
             if waited_seconds >= limits.HEADER_TIMEOUT_SECONDS:
                 self._refuse(RefusedRequestError(HTTPStatus.REQUEST_TIMEOUT, "the request head stopped"))
             return

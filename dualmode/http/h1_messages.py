@@ -19,7 +19,7 @@ HEAD_END: Final = b"\r\n\r\n"
 #: `content_length` of a body whose end is marked otherwise.
 CHUNKED: Final = -1
 
-_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)").search
+_BAD_OCTET: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n").search
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _VERSION: Final = re.compile(rb"HTTP/([0-9]\.[0-9])").fullmatch
@@ -49,7 +49,7 @@ def check_partial_head(received: bytearray, scanned_bytes: int, limit_bytes: int
 
 def check_head(head: bytes) -> int:
     """Refuses what h11 would let pass; gives the length of the body in bytes, or CHUNKED."""
-    if _BARE_LINE_END(head) or b"\0" in head:
+    if _BAD_OCTET(head):
         raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "control character in the request head")
     request_line, *lines = head[: -len(HEAD_END)].split(b"\r\n")
     version = _check_request_line(request_line)
