@@ -29,40 +29,43 @@ _log = log.get("proxy")
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
-class HttpClients:
-    """One httpx client per endpoint; a context manager."""
+class HttpTransports:
+    """One httpx transport per endpoint; a context manager.
+
+    Transports rather than clients: a client would add headers, cookies and redirects of its own, and the proxy's part
+    is to add nothing.
+    """
 
     def __init__(self, tls: ClientTls | None, dial_timeout_seconds: float) -> None:
         self._tls = tls
-        self._timeout = httpx.Timeout(None, connect=dial_timeout_seconds)
-        self._clients: dict[Target, tuple[httpx.AsyncClient, ssl.SSLContext | None]] = {}
+        self.timeouts = {"connect": dial_timeout_seconds}
+        self._transports: dict[Target, tuple[httpx.AsyncHTTPTransport, ssl.SSLContext | None]] = {}
+        self._outdated: list[httpx.AsyncHTTPTransport] = []
 
-    def to(self, target: Target) -> httpx.AsyncClient:
-        """The client of an endpoint; a new one when certificate files have changed."""
+    def to(self, target: Target) -> httpx.AsyncHTTPTransport:
+        """The transport to an endpoint; a new one when certificate files have changed."""
         context = self._tls.context(trio.current_time()) if self._tls is not None and target.is_tls else None
-        known = self._clients.get(target)
-        if known is not None and known[1] is context:
-            return known[0]
+        known = self._transports.get(target)
+        if known is not None:
+            if known[1] is context:
+                return known[0]
+            self._outdated.append(known[0])  # answers may still be under way on it
         transport = httpx.AsyncHTTPTransport(
             verify=context if context is not None else False,
-            http1=True,
-            http2=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=limits.PROXY_IDLE_HTTP_CONNECTIONS),
             uds=target.path or None,
         )
-        client = httpx.AsyncClient(transport=transport, timeout=self._timeout, trust_env=False)
-        client.headers = httpx.Headers()  # nothing of httpx' own: the client's fields are forwarded
-        self._clients[target] = client, context
-        return client
+        self._transports[target] = transport, context
+        return transport
 
-    async def __aenter__(self) -> HttpClients:
+    async def __aenter__(self) -> HttpTransports:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for client, _ in self._clients.values():
-            await client.aclose()
+        for transport in [*self._outdated, *(transport for transport, _ in self._transports.values())]:
+            await transport.aclose()
 
 
 class HttpForwardRoute:
@@ -70,9 +73,9 @@ class HttpForwardRoute:
 
     body_limit = STREAMED
 
-    def __init__(self, upstreams: Upstreams, clients: HttpClients) -> None:
+    def __init__(self, upstreams: Upstreams, transports: HttpTransports) -> None:
         self._upstreams = upstreams
-        self._clients = clients
+        self._transports = transports
 
     def serve(self, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink:
         """See routing.Route."""
@@ -107,14 +110,14 @@ class HttpForwardRoute:
         fields = headers.http_request(head, exchange.link.peer)
         host = "localhost" if target.is_unix else target.address
         url = f"{'https' if target.is_tls else 'http'}://{host}".encode() + head.path
-        client = self._clients.to(target)
-        request = client.build_request(
+        request = httpx.Request(
             head.method.decode("ascii"),
             httpx.URL(url.decode("latin-1")),
             headers=[*fields, (b"host", host.encode())],
             content=exchange.body() if exchange.has_body else None,
+            extensions={"timeout": self._transports.timeouts},
         )
-        return await client.send(request, stream=True)
+        return await self._transports.to(target).handle_async_request(request)
 
 
 class _Exchange:

@@ -23,7 +23,7 @@ from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
-from dualmode.proxy.http_forward import HttpClients, HttpForwardRoute
+from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
@@ -42,21 +42,22 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     outbox = Outbox()
     serving = Serving(settings.serving, settings.data_dir, outbox)
     upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds)
-    clients = HttpClients(tls, settings.dial_timeout_seconds)
-    await until_cancelled(lambda stopping: _live(settings, serving, upstreams, clients, ready, stopping))
+    # TLS contexts of its own: httpx sets the protocols offered (ALPN) on those that it is given.
+    transports = HttpTransports(upstream_tls(settings.upstream_tls, targets), settings.dial_timeout_seconds)
+    await until_cancelled(lambda stopping: _live(settings, serving, upstreams, transports, ready, stopping))
 
 
 async def _live(
     settings: ProxySettings,
     serving: Serving,
     upstreams: Upstreams,
-    clients: HttpClients,
+    transports: HttpTransports,
     ready: Callable[[], None],
     stopping: trio.Event,
 ) -> None:
-    async with clients, trio.open_nursery() as nursery:
+    async with transports, trio.open_nursery() as nursery:
         nursery.start_soon(upstreams.run)
-        mux = client_mux(settings, upstreams, clients)
+        mux = client_mux(settings, upstreams, transports)
         await nursery.start(serving.run, mux, mux, ())
         _log.info("ready to serve client requests", endpoints=[target.url for target in upstreams.order()])
         ready()
@@ -100,13 +101,13 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
     return lambda: make(options)
 
 
-def client_mux(settings: ProxySettings, upstreams: Upstreams, clients: HttpClients) -> Mux:
+def client_mux(settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports) -> Mux:
     """Everything is forwarded: gRPC by its content type, the rest as plain HTTP."""
     rules = AccessRules(settings.serving.host_whitelist, settings.serving.cors)
     return (
         MuxBuilder()
         .grpc_fallback(GrpcForwardRoute(upstreams))
-        .fallback(HttpForwardRoute(upstreams, clients))
+        .fallback(HttpForwardRoute(upstreams, transports))
         .guard(AccessGuard(rules))
         .build()
     )

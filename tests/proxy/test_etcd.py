@@ -132,6 +132,19 @@ def call(url: str, body: dict[str, Any] | None = None) -> tuple[int, Any, Any]:
         return error.code, error.headers, json.loads(error.read())
 
 
+def test_json_over_tls_leaves_grpc_alone(tls_etcd: Server, tls_proxy: Server) -> None:
+    """Both share certificates, but what they offer by ALPN differs."""
+    assert tls_proxy.tls is not None
+    context = tls_proxy.tls.client_context()
+    with urllib.request.urlopen(f"{tls_proxy.url}/version", timeout=10, context=context) as response:
+        assert json.loads(response.read())["etcdserver"] == "3.5.1"
+    tls_etcd.stop()
+    tls_etcd.start()
+    deadline = time.monotonic() + 15
+    while "OK" not in ctl(tls_proxy, "put", "again", "1", check=False):
+        assert time.monotonic() < deadline, tls_proxy.process.log_tail()
+
+
 def test_json_and_status_pages(proxy: Server) -> None:
     key = base64.b64encode(b"json").decode()
     status, headers, _ = call(f"{proxy.url}/v3/kv/put", {"key": key, "value": key})
