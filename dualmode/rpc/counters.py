@@ -10,7 +10,7 @@ class MethodCounters:
     """One method's calls. A unary call receives one message when it starts and sends one when it ends well, so for
     those only two numbers are kept."""
 
-    __slots__ = ("_is_unary", "_received", "_sent", "failed", "ok", "started")
+    __slots__ = ("_is_unary", "_received", "_sent", "failed", "ok", "received_bytes", "sent_bytes", "started")
 
     def __init__(self, kind: Kind) -> None:
         self._is_unary = kind is Kind.UNARY
@@ -19,6 +19,9 @@ class MethodCounters:
         self.ok = 0
         #: Ended otherwise, by code.
         self.failed: dict[Code, int] = {}
+        #: Of messages, without headers; whole requests with their five bytes of frame.
+        self.received_bytes = 0
+        self.sent_bytes = 0
         self._received = 0
         self._sent = 0
 
@@ -33,13 +36,15 @@ class MethodCounters:
         """How many calls ended with this code."""
         return self.ok if code is Code.OK else self.failed.get(code, 0)
 
-    def received_one(self) -> None:
+    def received_one(self, size_bytes: int) -> None:
         """A request message of a stream."""
         self._received += 1
+        self.received_bytes += size_bytes
 
-    def sent_one(self) -> None:
+    def sent_one(self, size_bytes: int) -> None:
         """A response message of a stream."""
         self._sent += 1
+        self.sent_bytes += size_bytes
 
     @property
     def messages_received(self) -> int:

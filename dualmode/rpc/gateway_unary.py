@@ -33,6 +33,7 @@ class JsonCall(UnaryBase):
             return
         self.end()
         self.entry.counters.ok += 1
+        self.entry.counters.sent_bytes += len(message)
         self.link.respond(self.stream_id, OK_HEAD, text.encode())
 
     def _send_error(self, error: RpcError) -> None:
@@ -60,6 +61,7 @@ class JsonUnaryRoute:
             if metadata.refusal is not None:
                 raise metadata.refusal
             message = serialised(entry.method.request, body, entry.shared.receive_limit_bytes)
+            entry.counters.received_bytes += len(message)
             entry.shared.before_call(metadata, entry.method)
             self._handler(call, message)
         except Exception as fault:

@@ -35,7 +35,9 @@ class GrpcCall(UnaryBase):
         entry = self.entry
         if self._has_deadline:
             entry.shared.deadlines.forget(self)
-        entry.counters.ok += 1
+        counters = entry.counters
+        counters.ok += 1
+        counters.sent_bytes += len(message)
         self.link.respond(self.stream_id, HEAD, framing.frame(message), OK_TRAILERS)
 
     def _send_error(self, error: RpcError) -> None:
@@ -54,7 +56,9 @@ class GrpcUnaryRoute:
         """See routing.Route."""
         entry = self.entry
         metadata = head.notes or metadata_of(head)
-        entry.counters.started += 1
+        counters = entry.counters
+        counters.started += 1
+        counters.received_bytes += len(body)
         call = GrpcCall(entry, link, stream_id, metadata)
         try:
             if metadata.refusal is not None:

@@ -103,13 +103,13 @@ class StreamBase:
         """See calls.ServerStream."""
         message = await self.inbox.receive()
         if message is not None:
-            self.entry.counters.received_one()
+            self.entry.counters.received_one(len(message))
         return message
 
     def send_now(self, message: bytes) -> None:
         """See calls.ServerStream."""
         if self.is_open:
-            self.entry.counters.sent_one()
+            self.entry.counters.sent_one(len(message))
             self._send_message(message)
 
     async def send(self, message: bytes) -> None:

@@ -14,7 +14,7 @@ Bindings = dict[str, Callable[[], Value]]
 
 
 def rpc_bindings(table: MethodTable) -> Bindings:
-    """The four families of a server's methods."""
+    """The families of a server's methods."""
     rows: list[tuple[Labels, MethodCounters]] = [
         ((entry.method.kind.value, entry.method.service, entry.method.name), entry.counters)
         for entry in table.entries.values()
@@ -25,5 +25,7 @@ def rpc_bindings(table: MethodTable) -> Bindings:
             (*labels, name): counters.handled(code) for labels, counters in rows for code, name in CODE_NAMES.items()
         },
         "grpc_server_msg_received_total": lambda: {labels: counters.messages_received for labels, counters in rows},
+        "etcd_network_client_grpc_received_bytes_total": lambda: sum(counters.received_bytes for _, counters in rows),
+        "etcd_network_client_grpc_sent_bytes_total": lambda: sum(counters.sent_bytes for _, counters in rows),
         "grpc_server_msg_sent_total": lambda: {labels: counters.messages_sent for labels, counters in rows},
     }

@@ -57,6 +57,7 @@ async def test_messages_go_both_ways_until_the_client_ends(nursery: trio.Nursery
     counters = route.entry.counters
     assert (counters.started, counters.ok) == (1, 1)
     assert (counters.messages_received, counters.messages_sent) == (3, 3)
+    assert (counters.received_bytes, counters.sent_bytes) == (8, 8)
 
 
 async def test_a_stream_without_answers_ends_in_one_block(nursery: trio.Nursery) -> None:

@@ -99,16 +99,20 @@ def test_the_counters_of_methods_are_there_from_the_start() -> None:
     page.bind(rpc_bindings(table))
     labels = (("grpc_method", "Put"), ("grpc_service", "etcdserverpb.KV"), ("grpc_type", "unary"))
     read = samples(page.answer().body.decode())
-    assert len(read) == 3 + len(Code)
+    assert len(read) == 5 + len(Code)
     assert set(read.values()) == {0}
     counters = next(iter(table.entries.values())).counters
     counters.started = 5
     counters.ok = 3
     counters.ended(Code.NOT_FOUND)
     counters.ended(Code.OK)
+    counters.received_bytes = 12
+    counters.sent_bytes = 34
     read = samples(page.answer().body.decode())
     assert read["grpc_server_started_total", labels] == 5
     assert read["grpc_server_msg_sent_total", labels] == 4
+    assert read["etcd_network_client_grpc_received_bytes_total", ()] == 12
+    assert read["etcd_network_client_grpc_sent_bytes_total", ()] == 34
     code = [("grpc_code", "NotFound"), *labels]
     assert read["grpc_server_handled_total", tuple(sorted(code))] == 1
 
