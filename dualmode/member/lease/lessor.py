@@ -82,7 +82,7 @@ class Lessor:
         self._leases: dict[int, Lease] = {}
         self._reign = 0
         self._promoted_until = _NEVER
-        #: (time, lease id); live if the lease says that it is queued for this time in this reign.
+        #: (time, lease id), all of this reign; live if the lease says that it is queued for this time.
         self._expiries: list[tuple[float, int]] = []
         self._dead_expiries = 0
         self._checkpoints: list[tuple[float, int]] = []
@@ -248,7 +248,7 @@ class Lessor:
             count -= 1
             time, lease_id = heapq.heappop(heap)
             lease = self._leases.get(lease_id)
-            if lease is None or lease.queued_for != time or lease.queued_in_reign != self._reign:
+            if lease is None or lease.queued_for != time:
                 self._dead_expiries -= 1
                 continue
             expiry = self.expiry(lease)

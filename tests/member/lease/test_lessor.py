@@ -190,7 +190,18 @@ def test_a_lease_granted_again_under_its_old_id_has_its_own_time() -> None:
     lessor.revoke(1)
     lessor.grant(1, 20, 1.0)
     assert lessor.expired(10.0, 10) == []
+    assert lessor._dead_expiries == 0, "the old entry has been met"
     assert lessor.expired(21.0, 10) == [1]
+
+
+def test_a_lease_granted_again_right_after_an_election_is_queued_once() -> None:
+    lessor = Lessor(2)
+    lessor.grant(1, 10, 0.0)
+    lessor.promote(0.0, 0.0)
+    lessor.revoke(1)
+    lessor.grant(1, 10, 0.0)
+    assert lessor.enqueue(10, 0.0)
+    assert len(lessor._expiries) == 1
 
 
 def test_checkpoints() -> None:
