@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import h2.config
@@ -16,7 +17,12 @@ import trio
 from dualmode.edge.address import places
 from dualmode.edge.listener import bind_all
 from dualmode.edge.server import Server, ServerOptions
+from dualmode.http.engines import ENGINES
+from dualmode.http.native import Http2Options, ServerConnection
 from dualmode.http.routing import Mux
+
+#: The HTTP/2 engine of servers that ask for none; a fixture changes it.
+engine = "native"
 
 
 @asynccontextmanager
@@ -25,7 +31,10 @@ async def serving(
 ) -> AsyncIterator[tuple[Server, str]]:
     """A running server and the address of its first listener."""
     listeners = bind_all(places(urls or ["http://127.0.0.1:0"]))
-    server = Server(listeners, mux, options or ServerOptions())
+    options = options or ServerOptions()
+    if options.http2 is ServerConnection:
+        options = replace(options, http2=lambda classify: ENGINES[engine].server(classify, Http2Options()))
+    server = Server(listeners, mux, options)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)

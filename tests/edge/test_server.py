@@ -22,9 +22,11 @@ from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.server import Server, ServerOptions, connection_limit, serve
 from dualmode.edge.tls import ServerTls, TlsSettings
 from dualmode.errors import StartError
+from dualmode.http.engines import ENGINES
 from dualmode.http.interface import ErrorCode, RequestHead
 from dualmode.http.native import ServerConnection
 from dualmode.http.routing import Link, Mux, Sink
+from tests.edge import peers
 from tests.edge.certificates import Certificates
 from tests.edge.peers import H2Peer, dial, dial_tls, get, read_all, serving, until
 from tests.edge.toy import OK, Notes, Streamed, Whole, echo
@@ -40,6 +42,13 @@ def mux(**more: Any) -> Mux:
     for name, route in more.items():
         builder.path(b"/" + name.encode(), route)
     return builder.build()
+
+
+@pytest.fixture(params=ENGINES, autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything holds for every HTTP/2 engine."""
+    monkeypatch.setattr(peers, "engine", request.param)
+    return str(request.param)
 
 
 # --- What may arrive on a port -------------------------------------------------------------------------------
