@@ -32,7 +32,7 @@ _EVERY_SERVERS_OWN: Final = (
     (re.compile(r"\b3\.\d\.\d+\b"), "<version>"),
     (re.compile(r"\d+(?:\.\d+)? [kM]?B\b"), "<size>"),
     (re.compile(r"(<size>.*?(?:true|false), (?:true|false)), \d+, \d+, \d+"), r"\1, <term>, <index>, <index>"),
-    (re.compile(r"(<size> \|.*?\|\s+(?:true|false) \|\s+(?:true|false)) \|\s+\d+ \|\s+\d+ \|\s+\d+"), r"\1 | <raft>"),
+    (re.compile(r"(<size> \|\s+(?:true|false) \|\s+(?:true|false)) \|\s+\d+ \|\s+\d+ \|\s+\d+"), r"\1 | <raft>"),
     (re.compile(r"\d+(?:\.\d+)?(?:ms|µs|s)(?=[\s,\"|]|$)(?<!\))"), "<time>"),
     (re.compile(r"remaining\(\d+s\)"), "remaining(<time>)"),
     (re.compile(r'("ttl":)\d+(?=,"granted-ttl")'), r"\1<time>"),
