@@ -9,7 +9,10 @@ import pytest
 from dualmode.raft import (
     APPEND_THREAD,
     ConfChange,
+    ConfChangeSingle,
+    ConfChangeTransition,
     ConfChangeType,
+    ConfChangeV2,
     Entry,
     EntryType,
     HardState,
@@ -298,6 +301,69 @@ def test_heartbeats_at_their_interval() -> None:
         harness.node.tick()
         counts.append(len(harness.messages()))
     assert counts == [0, 2, 0, 2, 0]
+
+
+# --- committing -----------------------------------------------------------------------------------------------------
+
+
+def test_entries_of_former_terms_are_not_committed_by_counting() -> None:
+    """A quorum that holds an old entry may still lose it to a candidate with a later one (Raft paper, figure 8)."""
+    harness = Harness((1, 2, 3), hard_state=HardState(2, 0, 10))
+    harness.node.step(Message(M.APPEND, to=1, sender=3, term=2, index=10, log_term=1, entries=[entry(11, 2)]))
+    harness.settle()
+    harness.node.campaign()
+    harness.settle()
+    harness.node.step(Message(M.VOTE_RESPONSE, to=1, sender=2, term=3))
+    harness.settle()
+    _acknowledge(harness, 2, 11)
+    assert harness.node.committed == 10
+    _acknowledge(harness, 2, 12)
+    assert harness.node.committed == 12
+
+
+def test_a_follower_commits_only_what_the_leader_has_confirmed() -> None:
+    """Behind the entries of a message the log may hold others, which the leader's commit index does not mean."""
+    harness = Harness((1, 2, 3))
+    stale = [entry(11, 1, b"a"), entry(12, 1, b"never committed")]
+    harness.node.step(Message(M.APPEND, to=1, sender=3, term=1, index=10, log_term=1, entries=stale))
+    harness.settle()
+    first = Message(M.APPEND, to=1, sender=2, term=2, index=10, log_term=1, entries=stale[:1], commit=12)
+    harness.node.step(first)
+    assert harness.node.committed == 11
+
+
+def test_a_snapshot_that_leaves_a_gap_does_not_end_the_wait() -> None:
+    harness = _needs_snapshot()
+    _heartbeat_response(harness, 3)
+    harness.settle()
+    harness.node.propose(b"y")
+    harness.settle()
+    _acknowledge(harness, 2, 13)
+    harness.settle()
+    harness.storage.compact(13)
+    harness.logger.take()
+    _acknowledge(harness, 3, 12)
+    assert harness.logger.take() == []
+    progress = harness.node.status().progress[3]
+    assert (progress.state, progress.match, progress.pending_snapshot) == (ProgressState.SNAPSHOT, 12, 12)
+    _acknowledge(harness, 3, 13)
+    assert harness.node.status().progress[3].state == ProgressState.REPLICATE
+
+
+def test_leaving_a_joint_configuration_is_proposed_once() -> None:
+    harness = _leader()
+    harness.node.apply_conf_change(
+        ConfChangeV2((ConfChangeSingle(ConfChangeType.REMOVE_NODE, 3),), transition=ConfChangeTransition.JOINT_IMPLICIT)
+    )
+    harness.node.propose(b"x")
+    harness.node.propose(b"y")
+    harness.settle()
+    leaving = []
+    for index in (12, 13):
+        _acknowledge(harness, 2, index)
+        leaving += [item for ready in harness.settle() for item in ready.entries]
+    assert harness.node.applied == 13
+    assert leaving == [Entry(EntryType.CONF_CHANGE_V2, 1, 14, b"")]
 
 
 # --- what is refused at the door ------------------------------------------------------------------------------------
