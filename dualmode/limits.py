@@ -276,3 +276,5 @@ PROXY_RETRY_SECONDS: Final = 1.0
 PROXY_IDLE_HTTP_CONNECTIONS: Final = 16
 #: Shapes of heads and trailers of answers that are kept, each with its header block.
 PROXY_REMEMBERED_HEADS: Final = 512
+#: A read that comes later than this after the last batch comes alone: whoever waited for that batch would be here.
+ALONE_GAP_SECONDS: Final = 30e-6

@@ -12,6 +12,7 @@ has output is only marked here, and everything marked leaves together:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import trio
@@ -36,6 +37,9 @@ class Outbox:
         #: While true, marking wakes nobody: whoever set it will flush.
         self.is_gathering = False
         self._is_running = False
+        #: Called when a block that gathers ends, before anything leaves: whoever can answer at once what the block
+        #: parked does it here.
+        self.before_answers: Callable[[], None] | None = None
 
     def mark(self, connection: Flushable) -> None:
         """Puts a connection on the list. Cheap, and from anywhere on the loop."""
@@ -60,6 +64,8 @@ class Outbox:
         self.is_gathering = True
 
     def __exit__(self, *_: object) -> None:
+        if self.before_answers is not None:
+            self.before_answers()
         self.flush()
 
     def start(self, nursery: trio.Nursery) -> None:

@@ -7,29 +7,31 @@ the next batch gathers. Nothing else in the member touches the node, the log's t
 
 from __future__ import annotations
 
-import contextlib
 import math
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from dualmode import errors, limits, log
-from dualmode.errors import NoSpaceError, RpcError, StorageError
+from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
 from dualmode.member.cluster.conf_changes import apply_conf_change
-from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
+from dualmode.member.log_writer import LogWriter
 from dualmode.member.proposals import Proposal, WaitingProposals
 from dualmode.member.replica_counters import ReplicaCounters
 from dualmode.member.trace import Trace
-from dualmode.raft import ConfState, Entry, EntryType, HardState, MemoryStorage, ProposalDropped, RawNode, Ready
+from dualmode.raft import ConfState, Entry, EntryType, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc import Commit, Store
-from dualmode.storage.wal import WriteAheadLog
 
 _log = log.get("replica")
+
+#: Proposals in the last batch up to which a client may be alone.
+_ALONE: Final = 2
 
 
 class Replica:
@@ -38,36 +40,30 @@ class Replica:
     def __init__(
         self,
         node: RawNode,
-        raft_storage: MemoryStorage,
-        wal: WriteAheadLog,
+        conf_state: ConfState,
         store: Store,
         applier: Applier,
-        disk_door: DiskDoor,
+        log_writer: LogWriter,
         counters: ReplicaCounters,
         *,
         request_timeout_seconds: float,
         tick_seconds: float,
         max_request_bytes: int,
         slow_apply_seconds: float,
-        fsync: bool,
         next_request_id: Callable[[], int],
         publish: Callable[[list[Commit]], None],
         flush: Callable[[], None],
         free_space: FreeSpace,
     ) -> None:
         self.node = node
-        self.raft_storage = raft_storage
-        self.wal = wal
         self.store = store
         self.applier = applier
         self.counters = counters
-        self._door = disk_door
+        self._log_writer = log_writer
         self._request_timeout_seconds = request_timeout_seconds
         self._tick_seconds = tick_seconds
         self._max_request_bytes = max_request_bytes
         self._slow_apply_seconds = slow_apply_seconds
-        #: False with --unsafe-no-fsync: a power cut may take what was acknowledged.
-        self._fsync = fsync
         self._next_request_id = next_request_id
         self._publish = publish
         self._flush = flush
@@ -80,14 +76,17 @@ class Replica:
         self._now = trio.current_time()
         self._space_looked_at = -math.inf
         self._is_stopped = False
-        #: What Raft has decided and the log does not have yet; only a commit index may stay here for long.
-        self._unsaved_state: HardState | None = None
+        self._is_turning = False
+        #: A Ready that `turn_at_once` could not write.
+        self._unfinished: Ready | None = None
+        self._turned_at = 0.0
+        self._last_batch = 0
         #: Called (on the loop) when this member has become, or ceased to be, leader.
         self.on_leadership: list[Callable[[bool], None]] = []
         #: Called after each pass with the applied index and its term.
         self.on_applied: Callable[[int, int], None] = lambda index, term: None
         #: The configuration as of the applied index.
-        self.conf_state: ConfState = raft_storage.initial_state()[1]
+        self.conf_state = conf_state
         self._was_leader = False
         self._leader_known = trio.Event()
         #: Whether linearizable reads can be answered here without asking anyone: with one voter, while it leads.
@@ -159,11 +158,14 @@ class Replica:
                     self.node.campaign()
                 while True:
                     await self._turn()
-                    if not self._incoming and not self._ticks_due and not self.node.has_ready():
+                    if not self._has_work():
                         self._wake = trio.Event()
                         await self._wake.wait()
             finally:
                 self._stop()
+
+    def _has_work(self) -> bool:
+        return bool(self._incoming or self._ticks_due or self._unfinished) or self.node.has_ready()
 
     async def _tick(self) -> None:
         while True:
@@ -171,29 +173,68 @@ class Replica:
             if self._now - self._space_looked_at >= limits.FREE_SPACE_CHECK_SECONDS:
                 self._space_looked_at = self._now
                 self.free_space.look()
+            self._expire()
             await trio.sleep(self._tick_seconds)
             self._ticks_due += 1
             self._wake.set()
 
     async def _turn(self) -> None:
         """Everything there is to do now, up to the next wait."""
+        self._is_turning = True
         if self._ticks_due:
             self._ticks_due -= 1
             self.node.tick()
-            self._expire()
-        if self._incoming:
+        if self._incoming and self._unfinished is None:
             self._propose_batch()
-        while self.node.has_ready():
-            ready = self.node.ready()
+        while (ready := self._next_ready()) is not None:
             trace = Trace()
-            await self._persist(ready)
+            self._note_term(ready)
+            await self._log_writer.write(ready)
             trace.step("wrote and synced the log")
             await self._apply_all(ready.committed_entries)
-            trace.step("applied and answered")
-            self.node.advance(ready)
-            self._note_leadership()
-            if trace.took_seconds() > self._slow_apply_seconds:
-                self._tell_slow(ready, trace)
+            self._finish(ready, trace)
+        self._is_turning = False
+        self._turned_at = time.perf_counter()
+
+    def turn_at_once(self) -> None:
+        """The same without the task, when a client is alone with us: called at the end of a read, before the answers
+        leave. Waking the task would cost a turn of the loop, and there is nobody to share a sync with.
+
+        Nobody is alone who comes right behind another, or while batches are large; and a slow disk has its thread.
+        """
+        if not self._incoming or self._is_turning or self._unfinished is not None or not self._log_writer.is_quick:
+            return
+        if self._last_batch > _ALONE or time.perf_counter() - self._turned_at < limits.ALONE_GAP_SECONDS:
+            return
+        self._propose_batch()
+        while (ready := self._next_ready()) is not None:
+            trace = Trace()
+            self._note_term(ready)
+            if not self._log_writer.write_at_once(ready):
+                self._unfinished = ready  # the task waits for room
+                return
+            trace.step("wrote and synced the log")
+            if ready.committed_entries:
+                self._apply(ready.committed_entries)
+            self._finish(ready, trace)
+        self._turned_at = time.perf_counter()
+
+    def _next_ready(self) -> Ready | None:
+        if self._unfinished is not None:
+            ready, self._unfinished = self._unfinished, None
+            return ready
+        return self.node.ready() if self.node.has_ready() else None
+
+    def _note_term(self, ready: Ready) -> None:
+        if ready.hard_state is not None and ready.hard_state.term != self.applier.headers.term:
+            self.applier.headers.term = ready.hard_state.term
+
+    def _finish(self, ready: Ready, trace: Trace) -> None:
+        trace.step("applied and answered")
+        self.node.advance(ready)
+        self._note_leadership()
+        if trace.took_seconds() > self._slow_apply_seconds:
+            self._tell_slow(ready, trace)
 
     def _tell_slow(self, ready: Ready, trace: Trace) -> None:
         self.counters.slow_applies += 1
@@ -213,6 +254,7 @@ class Replica:
         except ProposalDropped:
             self._fail(batch, errors.NO_LEADER)
         else:
+            self._last_batch = len(batch)
             self._waiting.enter(first_index, self.node.term, batch)
 
     def _take_batch(self) -> list[Proposal]:
@@ -229,47 +271,6 @@ class Replica:
             return incoming
         self._incoming = incoming[count:]
         return incoming[:count]
-
-    async def _persist(self, ready: Ready) -> None:
-        """What Raft has decided goes to the log, synced, before anyone acts on it."""
-        state = ready.hard_state
-        if state is not None:
-            self.applier.headers.term = state.term
-            self.raft_storage.set_hard_state(state)
-            self._unsaved_state = state
-        if not ready.entries and not ready.must_sync:
-            return  # a commit index alone: it goes with the next batch, since a start can do without it
-        must_sync = self._append(ready.entries)
-        while must_sync is None:
-            await trio.sleep(limits.DISK_FULL_RETRY_SECONDS)
-            self._expire()
-            must_sync = self._append(ready.entries)
-        if must_sync and self._fsync:
-            if self._door.is_quick:
-                self._door.sync_inline(self.wal.sync)
-            else:
-                await self._door.sync(self.wal.sync)
-        if self.wal.is_full:
-            await self._cut()
-        self.raft_storage.append(ready.entries)
-
-    async def _cut(self) -> None:
-        try:
-            await self._door.run(self.wal.cut_if_full)
-        except NoSpaceError as error:
-            # The segment in use goes on growing; the next batch tries again.
-            _log.error("cannot begin a new segment of the write-ahead log", error=str(error))
-
-    def _append(self, entries: list[Entry]) -> bool | None:
-        """Whether a sync is needed; None when the disk is full. The entries are in Raft's memory then and stay there:
-        they are appended when there is room, and who proposed them is told of a timeout, since nobody knows yet."""
-        try:
-            must_sync = self.wal.append(entries, self._unsaved_state)
-        except NoSpaceError as error:
-            _log.error("cannot append to the write-ahead log, trying again", error=str(error))
-            return None
-        self._unsaved_state = None
-        return must_sync
 
     async def _apply_all(self, entries: list[Entry]) -> None:
         """Usually one pass. After a restart there may be thousands of entries: others get the loop in between."""
@@ -354,9 +355,7 @@ class Replica:
     def _stop(self) -> None:
         """Whoever still waits is told that the server has stopped; the log learns how far it was committed."""
         self._is_stopped = True
-        if self._unsaved_state is not None:
-            with contextlib.suppress(StorageError):  # it is the end anyway, and the next start can do without it
-                self._append([])
+        self._log_writer.close()
         everyone = self._incoming + self._waiting.all()
         self._incoming = []
         self._fail(everyone, errors.STOPPED)

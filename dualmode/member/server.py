@@ -27,6 +27,7 @@ from dualmode.member.lease.expiry import LeaseExpiry
 from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
 from dualmode.member.lease.service import LeaseService
 from dualmode.member.log_compaction import LogCompactor
+from dualmode.member.log_writer import LogWriter
 from dualmode.member.maintenance.compaction import Compactor
 from dualmode.member.maintenance.service import MaintenanceService
 from dualmode.member.opening import OpenMember, make_node
@@ -83,17 +84,15 @@ class MemberServer:
         request_ids = RequestIds(opened.member_id, int(time.time() * 1000))
         self.replica = Replica(
             self._make_node(options),
-            opened.raft_storage,
-            opened.wal,
+            opened.log_snapshot.conf_state,
             store,
             applier,
-            self.disk_door,
+            LogWriter(opened.wal, opened.raft_storage, self.disk_door, options.fsync),
             self.counters,
             request_timeout_seconds=options.request_timeout_seconds,
             tick_seconds=options.heartbeat_seconds,
             max_request_bytes=options.max_request_bytes,
             slow_apply_seconds=options.slow_apply_seconds,
-            fsync=options.fsync,
             next_request_id=request_ids.next,
             publish=self.watch_hub.publish,
             flush=outbox.flush,
@@ -112,6 +111,7 @@ class MemberServer:
             in_pass=self.replica.in_pass,
         )
         self.replica.on_applied = self._on_applied
+        outbox.before_answers = self.replica.turn_at_once
         leader = OneMember()
         self.lease_expiry = LeaseExpiry(
             self.lessor, leader, self.replica.propose, extend_seconds=options.election_seconds

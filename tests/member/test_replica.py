@@ -142,3 +142,53 @@ async def test_a_proposal_that_does_not_get_through_times_out(
                 await reply.result()
             assert caught.value == errors.TIMEOUT
         assert trio.current_time() >= 7
+
+
+class Answers:
+    """A Reply that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    def reply(self, message: bytes) -> None:
+        self.messages.append(message)
+
+    def fail(self, error: RpcError) -> None:
+        raise error
+
+
+async def test_who_is_alone_is_answered_before_the_read_ends(
+    tmp_path: Path, start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INLINE_SYNC_SECONDS", float("inf"))
+    monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", 0)
+    request, answers = put(b"a"), Answers()
+    async with start_member(tmp_path) as member:
+        await trio.testing.wait_all_tasks_blocked()
+        with member.outbox:
+            member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
+        assert pb.PutResponse.FromString(answers.messages.pop()).header.revision == 2
+        monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", float("inf"))
+        with member.outbox:
+            member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
+        assert answers.messages == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert pb.PutResponse.FromString(answers.messages.pop()).header.revision == 3
+
+
+async def test_who_is_alone_with_a_full_disk_waits_for_room(
+    tmp_path: Path, start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INLINE_SYNC_SECONDS", float("inf"))
+    monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", 0)
+    monkeypatch.setattr(limits, "DISK_FULL_RETRY_SECONDS", 0.01)
+    async with start_member(tmp_path) as member:
+        await trio.testing.wait_all_tasks_blocked()
+        with monkeypatch.context() as patch:
+            patch.setattr(member.opened.wal, "append", no_room)
+            request, reply = put(b"a"), AwaitableReply()
+            with member.outbox:
+                member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+        with trio.fail_after(5):
+            assert pb.PutResponse.FromString(await reply.result()).header.revision == 2
+        assert pb.PutResponse.FromString(await ask(member, requests.PUT, put(b"b"))).header.revision == 3
