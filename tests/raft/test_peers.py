@@ -22,42 +22,15 @@ from dualmode.raft import (
     PeerNotFound,
     ProposalDropped,
     RaftError,
-    ReadOnlyOption,
-    ReadState,
     Snapshot,
     SnapshotTemporarilyUnavailable,
     StateType,
 )
 from dualmode.raft.progress import ProgressState
+from tests.raft.leading import acknowledge, heartbeat_response, leader
 from tests.raft.recording import Harness, entry, snapshot_of
 
 M = MessageType
-
-
-def _leader(voters: tuple[int, ...] = (1, 2, 3), **settings: Any) -> Harness:
-    """Node 1 leads; everybody has its empty entry 11."""
-    harness = Harness(voters, **settings)
-    harness.node.campaign()
-    for kind in ([M.PRE_VOTE_RESPONSE] if settings.get("pre_vote") else []) + [M.VOTE_RESPONSE]:
-        harness.settle()
-        term = harness.node.term + (kind == M.PRE_VOTE_RESPONSE)
-        for peer in voters[1:]:
-            harness.node.step(Message(kind, to=1, sender=peer, term=term))
-    harness.settle()
-    for peer in harness.node.core.tracker.others(1):
-        _acknowledge(harness, peer, 11)
-    harness.settle()
-    assert (harness.node.state, harness.node.committed) == (StateType.LEADER, 11)
-    harness.logger.take()
-    return harness
-
-
-def _acknowledge(harness: Harness, peer: int, index: int) -> None:
-    harness.node.step(Message(M.APPEND_RESPONSE, to=1, sender=peer, term=harness.node.term, index=index))
-
-
-def _heartbeat_response(harness: Harness, peer: int, context: bytes = b"") -> None:
-    harness.node.step(Message(M.HEARTBEAT_RESPONSE, to=1, sender=peer, term=harness.node.term, context=context))
 
 
 def _sizes(messages: list[Message], to: int) -> list[int]:
@@ -68,30 +41,30 @@ def _sizes(messages: list[Message], to: int) -> list[int]:
 
 
 def test_a_message_holds_what_fits_and_at_least_one_entry() -> None:
-    harness = _leader(max_message_bytes=40)
+    harness = leader(max_message_bytes=40)
     harness.node.report_unreachable(2)
     harness.node.propose_many([b"x" * 10] * 4 + [b"y" * 500] + [b"z"])
     assert _sizes(harness.messages(), to=3) == [2]
-    _acknowledge(harness, 3, 13)
+    acknowledge(harness, 3, 13)
     assert _sizes(harness.messages(), to=3) == [2, 1, 1]
 
 
 def test_one_entry_at_a_time() -> None:
-    harness = _leader(max_message_bytes=0)
+    harness = leader(max_message_bytes=0)
     harness.node.propose_many([b"a", b"b", b"c"])
     assert _sizes(harness.messages(), to=2) == [1]
-    _acknowledge(harness, 2, 12)
+    acknowledge(harness, 2, 12)
     assert _sizes(harness.messages(), to=2) == [1, 1]
 
 
 def test_bytes_in_flight_are_limited() -> None:
-    harness = _leader(max_inflight_bytes=100)
+    harness = leader(max_inflight_bytes=100)
     harness.node.propose(b"x" * 60)
     harness.node.propose(b"x" * 60)
     harness.node.propose(b"x")
     assert _sizes(harness.messages(), to=2) == [1, 1]
     assert harness.node.status().progress[2].paused
-    _acknowledge(harness, 2, 12)
+    acknowledge(harness, 2, 12)
     assert _sizes(harness.messages(), to=2) == [1]
 
 
@@ -100,10 +73,10 @@ def test_bytes_in_flight_are_limited() -> None:
 
 def _needs_snapshot() -> Harness:
     """Peer 3 has lost everything, and the log is gone up to 12."""
-    harness = _leader()
+    harness = leader()
     harness.node.propose(b"x")
     harness.settle()
-    _acknowledge(harness, 2, 12)
+    acknowledge(harness, 2, 12)
     harness.settle()
     harness.storage.create_snapshot(12, snapshot_of((1, 2, 3)).metadata.conf_state, b"data")
     harness.storage.compact(12)
@@ -124,7 +97,7 @@ def test_reports_about_snapshots(ok: bool) -> None:
     harness = _needs_snapshot()
     harness.node.report_snapshot(3, ok)
     assert harness.logger.take() == [], "nobody waits for a snapshot"
-    _heartbeat_response(harness, 3)
+    heartbeat_response(harness, 3)
     (message,) = harness.messages()
     assert message.type == M.SNAPSHOT
     assert message.snapshot is not None
@@ -150,11 +123,11 @@ def test_a_snapshot_in_the_making_is_asked_for_again() -> None:
         raise SnapshotTemporarilyUnavailable
 
     harness.storage.snapshot = unavailable  # type: ignore[method-assign]
-    _heartbeat_response(harness, 3)
+    heartbeat_response(harness, 3)
     assert harness.messages() == []
     assert harness.logger.take() == ["DEBUG 1 failed to send snapshot to 3 because snapshot is temporarily unavailable"]
     harness.storage.snapshot = made  # type: ignore[method-assign]
-    _heartbeat_response(harness, 3)
+    heartbeat_response(harness, 3)
     assert [message.type for message in harness.messages()] == [M.SNAPSHOT]
 
 
@@ -263,7 +236,7 @@ def test_a_pre_candidate_that_was_demoted_meanwhile_warns() -> None:
 
 
 def test_a_leader_that_hears_from_nobody_steps_down() -> None:
-    harness = _leader(check_quorum=True)
+    harness = leader(check_quorum=True)
     for _ in range(6):
         harness.node.tick()
     assert harness.node.state == StateType.FOLLOWER
@@ -295,7 +268,7 @@ def test_a_change_that_a_snapshot_has_overtaken_is_not_made_again() -> None:
 
 
 def test_heartbeats_at_their_interval() -> None:
-    harness = _leader(heartbeat_ticks=2, election_ticks=10)
+    harness = leader(heartbeat_ticks=2, election_ticks=10)
     counts = []
     for _ in range(5):
         harness.node.tick()
@@ -315,9 +288,9 @@ def test_entries_of_former_terms_are_not_committed_by_counting() -> None:
     harness.settle()
     harness.node.step(Message(M.VOTE_RESPONSE, to=1, sender=2, term=3))
     harness.settle()
-    _acknowledge(harness, 2, 11)
+    acknowledge(harness, 2, 11)
     assert harness.node.committed == 10
-    _acknowledge(harness, 2, 12)
+    acknowledge(harness, 2, 12)
     assert harness.node.committed == 12
 
 
@@ -334,24 +307,24 @@ def test_a_follower_commits_only_what_the_leader_has_confirmed() -> None:
 
 def test_a_snapshot_that_leaves_a_gap_does_not_end_the_wait() -> None:
     harness = _needs_snapshot()
-    _heartbeat_response(harness, 3)
+    heartbeat_response(harness, 3)
     harness.settle()
     harness.node.propose(b"y")
     harness.settle()
-    _acknowledge(harness, 2, 13)
+    acknowledge(harness, 2, 13)
     harness.settle()
     harness.storage.compact(13)
     harness.logger.take()
-    _acknowledge(harness, 3, 12)
+    acknowledge(harness, 3, 12)
     assert harness.logger.take() == []
     progress = harness.node.status().progress[3]
     assert (progress.state, progress.match, progress.pending_snapshot) == (ProgressState.SNAPSHOT, 12, 12)
-    _acknowledge(harness, 3, 13)
+    acknowledge(harness, 3, 13)
     assert harness.node.status().progress[3].state == ProgressState.REPLICATE
 
 
 def test_leaving_a_joint_configuration_is_proposed_once() -> None:
-    harness = _leader()
+    harness = leader()
     harness.node.apply_conf_change(
         ConfChangeV2((ConfChangeSingle(ConfChangeType.REMOVE_NODE, 3),), transition=ConfChangeTransition.JOINT_IMPLICIT)
     )
@@ -360,7 +333,7 @@ def test_leaving_a_joint_configuration_is_proposed_once() -> None:
     harness.settle()
     leaving = []
     for index in (12, 13):
-        _acknowledge(harness, 2, index)
+        acknowledge(harness, 2, index)
         leaving += [item for ready in harness.settle() for item in ready.entries]
     assert harness.node.applied == 13
     assert leaving == [Entry(EntryType.CONF_CHANGE_V2, 1, 14, b"")]
@@ -370,7 +343,7 @@ def test_leaving_a_joint_configuration_is_proposed_once() -> None:
 
 
 def test_the_filter_for_messages_from_outside() -> None:
-    harness = _leader()
+    harness = leader()
     for kind in (M.HUP, M.BEAT, M.UNREACHABLE, M.SNAPSHOT_STATUS, M.CHECK_QUORUM, M.STORAGE_APPLY_RESPONSE):
         with pytest.raises(LocalMessage, match="raft: cannot step raft local message"):
             harness.node.step(Message(kind, to=1, sender=2))
@@ -390,7 +363,7 @@ def test_a_message_without_a_term_is_refused(kind: MessageType) -> None:
 
 def test_a_proposal_of_nothing_is_refused() -> None:
     with pytest.raises(RaftError, match="MsgProp from 2 has no entries"):
-        _leader().node.step(Message(M.PROPOSAL, to=1, sender=2))
+        leader().node.step(Message(M.PROPOSAL, to=1, sender=2))
 
 
 @pytest.mark.parametrize("indexes", [[12], [10], [11, 13], [11, 11]])
@@ -410,7 +383,7 @@ def test_an_append_below_the_commit_index_is_answered_with_it() -> None:
 
 
 def test_a_proposal_delivered_twice_makes_two_entries() -> None:
-    harness = _leader()
+    harness = leader()
     message = Message(M.PROPOSAL, to=1, sender=2, entries=[Entry(data=b"x")])
     harness.node.step(message)
     harness.node.step(message)
@@ -420,7 +393,7 @@ def test_a_proposal_delivered_twice_makes_two_entries() -> None:
 
 
 def test_an_undecodable_change_is_dropped() -> None:
-    harness = _leader()
+    harness = leader()
     broken = Entry(EntryType.CONF_CHANGE_V2, data=b"\x08")
     with pytest.raises(ProposalDropped):
         harness.node.step(Message(M.PROPOSAL, to=1, sender=2, entries=[broken]))
@@ -450,78 +423,3 @@ def test_forwarded_messages_keep_their_sender() -> None:
         (M.READ_INDEX, 1, 2, 0),
     ]
     assert (transfer.to, transfer.term) == (1, 4)
-
-
-# --- reads --------------------------------------------------------------------------------------------------------
-
-
-def _contexts(messages: list[Message]) -> list[bytes]:
-    return [message.context for message in messages if message.type == M.HEARTBEAT and message.to == 2]
-
-
-def test_a_quorum_confirms_reads_in_order() -> None:
-    harness = _leader((1, 2, 3, 4, 5))
-    harness.node.read_index(b"first")
-    (one,) = _contexts(harness.messages())
-    harness.node.step(Message(M.READ_INDEX, to=1, sender=3, entries=[Entry(data=b"second")]))
-    (two,) = _contexts(harness.messages())
-    assert (one, two) == ((1).to_bytes(8, "little"), (2).to_bytes(8, "little"))
-    _heartbeat_response(harness, 2, two)
-    _heartbeat_response(harness, 2, one)
-    assert harness.settle() == [], "node 2 and the leader are no quorum of five"
-    _heartbeat_response(harness, 4, one)
-    (ready,) = harness.settle()
-    assert (ready.read_states, ready.messages) == ([ReadState(11, b"first")], [])
-    _heartbeat_response(harness, 4, two)
-    (answer,) = harness.messages()
-    assert (answer.type, answer.to, answer.index) == (M.READ_INDEX_RESPONSE, 3, 11)
-    assert [item.data for item in answer.entries] == [b"second"]
-    harness.node.tick()
-    assert _contexts(harness.messages()) == [b""], "nobody waits any more"
-
-
-def test_contexts_that_are_not_ours_confirm_nothing() -> None:
-    harness = _leader()
-    harness.node.read_index(b"r")
-    harness.settle()
-    for context in (b"", b"short", (7).to_bytes(8, "little"), b"much too long"):
-        _heartbeat_response(harness, 2, context)
-    assert harness.settle() == []
-
-
-def test_a_new_leader_postpones_reads() -> None:
-    harness = Harness((1, 2, 3), hard_state=HardState(1, 1, 10))
-    harness.node.campaign()
-    harness.settle()
-    harness.node.step(Message(M.VOTE_RESPONSE, to=1, sender=2, term=2))
-    harness.settle()
-    harness.node.read_index(b"r")
-    harness.node.step(Message(M.READ_INDEX, to=1, sender=2))
-    assert harness.settle() == []
-    _acknowledge(harness, 2, 11)
-    (context,) = _contexts(harness.messages())
-    _heartbeat_response(harness, 3, context)
-    (ready,) = harness.settle()
-    assert ready.read_states == [ReadState(11, b"r")]
-
-
-def test_a_lease_answers_at_once() -> None:
-    harness = _leader(check_quorum=True, read_only=ReadOnlyOption.LEASE_BASED)
-    harness.node.read_index(b"r")
-    (ready,) = harness.settle()
-    assert ready.read_states == [ReadState(11, b"r")]
-    _heartbeat_response(harness, 2, (1).to_bytes(8, "little"))
-    assert harness.settle() == []
-
-
-def test_an_answer_to_a_follower_becomes_a_read_state() -> None:
-    harness = Harness((1, 2))
-    harness.node.step(Message(M.HEARTBEAT, to=1, sender=2, term=1))
-    harness.settle()
-    answer = Message(M.READ_INDEX_RESPONSE, to=1, sender=2, term=1, index=10, entries=[Entry(data=b"r")])
-    harness.node.step(answer)
-    (ready,) = harness.settle()
-    assert ready.read_states == [ReadState(10, b"r")]
-    answer.entries = []
-    harness.node.step(answer)
-    assert harness.logger.lines[-1] == "ERROR 1 invalid format of MsgReadIndexResp from 2, entries count: 0"
