@@ -329,7 +329,9 @@ class Replica:
         if self.has_leader:
             self._leader_known.set()
         is_leader = self.is_leader
-        self.can_read_now = is_leader and self.has_sole_voter
+        # After a restart the commit index in the log may lag behind what was acknowledged; the first entry of the
+        # term brings it up to date.
+        self.can_read_now = is_leader and self.has_sole_voter and self.store.applied_term == self.node.term
         if is_leader != self._was_leader:
             self._was_leader = is_leader
             self.counters.leader_changes += 1

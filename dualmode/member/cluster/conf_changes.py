@@ -20,7 +20,7 @@ def apply_conf_change(node: RawNode, membership: Membership | None, entry: Entry
     change = decode_change(entry)
     if membership is not None and isinstance(change, ConfChange):
         _change_members(membership, change)
-    return node.apply_conf_change(change)
+    return node.apply_conf_change(change, entry.index)
 
 
 def _change_members(membership: Membership, change: ConfChange) -> None:
