@@ -56,8 +56,8 @@ def first_error(error: BaseException) -> BaseException:
 
 
 def _report(error: BaseException) -> int:
-    if isinstance(error, SystemExit):
-        raise error
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error  # a ^C before there was anything to close
     if isinstance(error, DualmodeError):
         _log.critical(str(error))
     elif isinstance(error, OSError) and error.strerror:

@@ -204,6 +204,14 @@ os._exit(lifecycle.run(start, {}))
     assert b"second signal: leaving at once" in stderr
 
 
+def test_an_interrupt_before_anything_runs_is_the_callers() -> None:
+    async def start(ready: Ready) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(start)
+
+
 def test_first_error() -> None:
     inner = ValueError("a")
     assert lifecycle.first_error(inner) is inner
