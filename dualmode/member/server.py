@@ -22,6 +22,7 @@ from dualmode.member.free_space import FreeSpace
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.identity import RequestIds
 from dualmode.member.kv.service import KvService
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.access import OneMember
 from dualmode.member.lease.expiry import LeaseExpiry
 from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
@@ -117,11 +118,13 @@ class MemberServer:
             self.lessor, leader, self.replica.propose, extend_seconds=options.election_seconds
         )
         self.replica.on_leadership.append(self.lease_expiry.on_leadership)
-        self.watch = WatchService(self.watch_hub)
+        self.leader_streams = LeaderStreams()
+        self.watch = WatchService(self.watch_hub, self.leader_streams)
         self.lease = LeaseService(
             self.lessor,
             store.leases,
             leader,
+            self.leader_streams,
             propose=self.replica.propose,
             header_field=lambda: headers.field(store.revision),
             next_lease_id=request_ids.next_lease,

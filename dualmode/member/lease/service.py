@@ -11,6 +11,7 @@ from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.access import Guard, Leader, NoGuard, Propose
 from dualmode.member.lease.lessor import Lease, Lessor
 from dualmode.member.lease.waiting import Answer, Outcome
@@ -40,6 +41,7 @@ class LeaseService:
         lessor: Lessor,
         attached: AttachedKeys,
         leader: Leader,
+        leader_streams: LeaderStreams,
         *,
         propose: Propose,
         header_field: Callable[[], bytes],
@@ -51,6 +53,7 @@ class LeaseService:
         self._lessor = lessor
         self._attached = attached
         self._leader = leader
+        self._leader_streams = leader_streams
         self._propose = propose
         self._header_field = header_field
         self._next_lease_id = next_lease_id
@@ -91,14 +94,15 @@ class LeaseService:
     async def keep_alive(self, stream: ServerStream) -> None:
         """One answer for each request, with TTL 0 for a lease that does not exist (any more)."""
         request_class = etcdserverpb.LeaseKeepAliveRequest
-        while (message := await stream.receive()) is not None:
-            lease_id = decode(request_class, message).ID
-            # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
-            header_field = self._header_field()
-            ttl = self._renew_at_once(lease_id)
-            if ttl is None:
-                ttl = await self._renew(lease_id)
-            await stream.send(header_field + _id_field(lease_id) + _ttl_field(ttl))
+        with self._leader_streams.holding(stream):
+            while (message := await stream.receive()) is not None:
+                lease_id = decode(request_class, message).ID
+                # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
+                header_field = self._header_field()
+                ttl = self._renew_at_once(lease_id)
+                if ttl is None:
+                    ttl = await self._renew(lease_id)
+                await stream.send(header_field + _id_field(lease_id) + _ttl_field(ttl))
 
     def _renew_at_once(self, lease_id: int) -> int | None:
         """The usual case, which waits for nothing: this member surely leads and the lease is alive."""

@@ -10,6 +10,7 @@ import trio
 from dualmode import limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.watch.hub import WatchHub
 from dualmode.member.watch.watcher import WatchStream
 from dualmode.rpc.calls import Kind, Method, ServerStream
@@ -26,8 +27,9 @@ def allow_everyone(stream: ServerStream, key: bytes, range_end: bytes) -> None:
 class WatchService:
     """The handler of `etcdserverpb.Watch/Watch`, and the one task (`run`) that serves those who are behind."""
 
-    def __init__(self, hub: WatchHub, authorize: Authorize = allow_everyone) -> None:
+    def __init__(self, hub: WatchHub, leader_streams: LeaderStreams, authorize: Authorize = allow_everyone) -> None:
         self.hub = hub
+        self._leader_streams = leader_streams
         self._authorize = authorize
         self._wake = trio.Event()
         hub.wake = self._set_wake
@@ -73,13 +75,14 @@ class WatchService:
         stream.on_drained(on_drained)
         stream.on_gone(changed.set)
         try:
-            while (message := await stream.receive()) is not None:
-                self._handle(watch_stream, message)
-                # A client that asks and does not read the answers is not read from either.
-                while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+            with self._leader_streams.holding(stream):
+                while (message := await stream.receive()) is not None:
+                    self._handle(watch_stream, message)
+                    # A client that asks and does not read the answers is not read from either.
+                    while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+                        await changed.wait()
+                while stream.is_open:
                     await changed.wait()
-            while stream.is_open:
-                await changed.wait()
         finally:
             self.hub.close_stream(watch_stream)
 

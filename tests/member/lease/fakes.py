@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 import trio
@@ -12,6 +13,7 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.headers import ResponseHeaders
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.apply import apply_checkpoint, apply_grant, apply_revoke
 from dualmode.member.lease.lessor import Lessor
 from dualmode.member.lease.service import LeaseService
@@ -58,7 +60,7 @@ class FakeStream:
     """A keep-alive stream whose client has sent these messages and then half-closes."""
 
     def __init__(self, *lease_ids: int) -> None:
-        self.metadata: Any = None
+        self.metadata: Any = SimpleNamespace(has_leader=False)
         self.peer: Any = None
         self.requests = deque(etcdserverpb.LeaseKeepAliveRequest(ID=one).SerializeToString() for one in lease_ids)
         self.answers: list[Any] = []
@@ -146,6 +148,7 @@ class Scene:
             self.lessor.promote(trio.current_time(), 0.0)
         self.rows = FakeRows()
         self.leader = OtherLeader()
+        self.leader_streams = LeaderStreams()
         self.proposed: deque[tuple[int, Any, Reply]] = deque()
         self.refusal: RpcError | None = None
         self.applies_at_once = applies_at_once
@@ -154,6 +157,7 @@ class Scene:
             self.lessor,
             self.rows,
             self.leader,
+            self.leader_streams,
             propose=self.propose,
             header_field=self.header_field,
             next_lease_id=lambda: self.next_ids.pop(0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from dualmode.api import etcdserverpb, mvccpb
@@ -16,7 +17,7 @@ class FakeStream:
     """A ServerStream that keeps what is sent; a stalled one counts it as unsent."""
 
     def __init__(self) -> None:
-        self.metadata: Any = None
+        self.metadata: Any = SimpleNamespace(has_leader=False)
         self.peer: Any = None
         self.sent: list[bytes] = []
         self.unsent_bytes = 0

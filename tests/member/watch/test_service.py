@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from dualmode import errors, limits
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
+from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.watch.service import WatchService
 from dualmode.rpc.calls import ServerStream
 from tests.member.watch.fakes import FakeStream, Scene
@@ -44,11 +46,13 @@ class LiveStream(FakeStream):
 class Stage:
     """A service that runs, and one call of it."""
 
-    def __init__(self, nursery: trio.Nursery, authorize: Any = None) -> None:
+    def __init__(self, nursery: trio.Nursery, authorize: Any = None, has_leader: bool = False) -> None:
         self.scene = Scene()
         options = {"authorize": authorize} if authorize else {}
-        self.service = WatchService(self.scene.hub, **options)
+        self.leader_streams = LeaderStreams()
+        self.service = WatchService(self.scene.hub, self.leader_streams, **options)
         self.stream = LiveStream()
+        self.stream.metadata.has_leader = has_leader
         self.outcome: Any = None
         nursery.start_soon(self.service.run)
         nursery.start_soon(self._call)
@@ -165,6 +169,14 @@ async def test_a_refused_watch_leaves_the_stream_open(autojump_clock: Any) -> No
         assert (refused.watch_id, refused.created, refused.canceled) == (-1, True, True)
         assert refused.cancel_reason == "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
         assert (created.watch_id, created.created, created.canceled) == (0, True, False)
+
+
+@pytest.mark.parametrize("has_leader", [True, False])
+async def test_the_leader_is_lost(autojump_clock: Any, has_leader: bool) -> None:
+    async with stage(has_leader=has_leader) as one:
+        await one.settle()
+        one.leader_streams.leader_lost()
+        assert one.stream.ended_with == (errors.NO_LEADER if has_leader else None)
 
 
 async def test_bytes_that_are_no_request_end_the_call(autojump_clock: Any) -> None:
