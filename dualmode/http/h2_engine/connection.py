@@ -1,12 +1,4 @@
-"""Decides: the `h2` package behind the interface of `native`, for both roles: the second opinion (`--http2-engine h2`).
-
-It exists so that every test can run on two independent implementations; it is thirty times slower than `native`.
-Known differences, all of them h2's own:
-
-* most malformed messages end the connection, where RFC 9113 asks for the stream only (it allows the connection);
-* after the peer's GOAWAY nothing more can be sent, so the streams are lost;
-* one fault makes it drop the events of the same read that came before it.
-"""
+"""Decides: what both roles of the h2 engine share: h2's events become ours, bodies wait for windows, timers."""
 
 from __future__ import annotations
 
@@ -21,38 +13,31 @@ import h2.settings
 from dualmode import limits
 from dualmode.http.interface import (
     STREAMED,
-    BodyTooLarge,
-    Classifier,
     ConnectionEnded,
-    DataReceived,
     ErrorCode,
     Event,
     Fields,
     GoawayReceived,
     Pairs,
     RequestHead,
-    RequestReceived,
-    RequestStarted,
-    ResponseStarted,
     StreamDrained,
-    StreamEnded,
     StreamReset,
 )
-from dualmode.http.keepalive import TOO_MANY_PINGS, Due, Keepalive, PingEnforcement
+from dualmode.http.keepalive import Due, Keepalive
 from dualmode.http.native.budgets import Budgets
 from dualmode.http.native.faults import ConnectionFaultError
 from dualmode.http.native.flow import SendQueue
 from dualmode.http.native.frames import MAX_STREAM_ID, build_goaway
 from dualmode.http.options import Http2Options
-from dualmode.http.validation import MalformedError, request_head, response_head, trailer_fields
+from dualmode.http.validation import MalformedError, trailer_fields
 
 _DRAIN_PING: Final = b"draining"
 _KEEPALIVE_PING: Final = b"keepaliv"
 _DEFAULT_WINDOW_BYTES: Final = 65_535
-_DROPPED: Final = STREAMED - 1
+DROPPED: Final = STREAMED - 1
 
 
-class _Stream:
+class Stream:
     """What this adapter keeps beside h2's own stream."""
 
     __slots__ = (
@@ -86,7 +71,7 @@ class _Stream:
         return self.body_limit < 0 or self.peer_ended
 
 
-class _Connection:
+class Connection:
     """Both roles' common part; the methods are those of `HttpConnection`."""
 
     _is_client = False
@@ -101,7 +86,7 @@ class _Connection:
         )
         self._h2 = h2.connection.H2Connection(config)
         self._h2.local_settings = h2.settings.Settings(client=self._is_client, initial_values=self._settings())
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._output: list[bytes] = []
         self._events: list[Event] = []
         self._budgets = Budgets()
@@ -237,19 +222,18 @@ class _Connection:
 
     # --- Sending -------------------------------------------------------------------------------------------------
 
-    def _sendable(self, stream_id: int) -> _Stream | None:
+    def _sendable(self, stream_id: int) -> Stream | None:
         stream = self._streams.get(stream_id)
         if stream is None or stream.we_ended or (stream.queue is not None and stream.queue.ends):
             return None
         return stream
 
-    def _pump(self, stream: _Stream) -> None:
+    def _pump(self, stream: Stream) -> None:
         """Sends what the windows allow; forgets the queue when it is empty."""
         queue = stream.queue
         if queue is None:
             return
         stream_id = stream.stream_id
-        before = queue.size_bytes
         while queue.pieces:
             room = min(self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
             if room <= 0:
@@ -269,10 +253,18 @@ class _Connection:
                     self._h2.send_headers(stream_id, queue.trailers.pairs, end_stream=True)
                 self._our_half_ended(stream)
                 return
-        if before >= limits.HTTP2_LOW_WATER_BYTES > queue.size_bytes:
-            self._events.append(StreamDrained(stream_id))
 
-    def _our_half_ended(self, stream: _Stream) -> None:
+    def _pump_all(self) -> None:
+        """Windows have opened; tells the driver where little is left."""
+        for stream in [stream for stream in self._streams.values() if stream.queue is not None]:
+            before = self.unsent_bytes(stream.stream_id)
+            self._pump(stream)
+            if stream.we_ended:
+                continue
+            if before >= limits.HTTP2_LOW_WATER_BYTES > self.unsent_bytes(stream.stream_id):
+                self._events.append(StreamDrained(stream.stream_id))
+
+    def _our_half_ended(self, stream: Stream) -> None:
         stream.we_ended = True
         stream.queue = None
         if stream.peer_ended:
@@ -281,7 +273,7 @@ class _Connection:
             self._finish(stream)
             self._h2.reset_stream(stream.stream_id, ErrorCode.NO_ERROR)
 
-    def _finish(self, stream: _Stream) -> None:
+    def _finish(self, stream: Stream) -> None:
         del self._streams[stream.stream_id]
         self._budgets.resets_left = min(limits.HTTP2_RESET_BUDGET, self._budgets.resets_left + 1)
 
@@ -309,8 +301,7 @@ class _Connection:
                 self._on_reset(event.stream_id, event.error_code, event.remote_reset)
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self._budgets.charge_idle_frame()
-                for stream in [stream for stream in self._streams.values() if stream.queue is not None]:
-                    self._pump(stream)
+                self._pump_all()
             case h2.events.SettingsAcknowledged():
                 self._settings_sent_at = None
             case h2.events.PingReceived():
@@ -327,7 +318,7 @@ class _Connection:
     def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
         raise NotImplementedError
 
-    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
+    def _on_body(self, stream: Stream, data: bytes, flow_bytes: int) -> None:
         raise NotImplementedError
 
     def _on_end(self, stream_id: int) -> None:
@@ -426,144 +417,3 @@ class _Connection:
             self._h2.ping(_KEEPALIVE_PING)
         elif due is Due.GIVE_UP:
             raise ConnectionFaultError(ErrorCode.NO_ERROR, "the peer did not answer a keepalive ping")
-
-
-class ServerConnection(_Connection):
-    """`HttpServerConnection` on h2."""
-
-    def __init__(self, classify: Classifier, options: Http2Options | None = None) -> None:
-        super().__init__(options or Http2Options())
-        self._classify = classify
-        self._enforcement = PingEnforcement(self._options)
-
-    def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
-        """A whole response."""
-        stream = self._sendable(stream_id)
-        if stream is None:
-            return
-        ends = stream.is_head_method or (not body and trailers is None)
-        self._start(stream, head, ends)
-        if not ends:
-            self.send_data(stream_id, body, end=trailers is None)
-            if trailers is not None:
-                self.end_stream(stream_id, trailers)
-
-    def start_response(self, stream_id: int, head: Fields) -> None:
-        """The head of a response whose body follows."""
-        stream = self._sendable(stream_id)
-        if stream is not None:
-            self._start(stream, head, ends=False)
-
-    def _start(self, stream: _Stream, head: Fields, ends: bool) -> None:
-        assert not stream.head_sent, "a response has one head"
-        stream.head_sent = True
-        self._note_useful_output()
-        self._h2.send_headers(stream.stream_id, head.pairs, end_stream=ends)
-        if ends:
-            self._our_half_ended(stream)
-
-    def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
-        self._highest = max(self._highest, stream_id)
-        if self._goaway_last is not None:
-            self._h2.reset_stream(stream_id, ErrorCode.REFUSED_STREAM)
-            return
-        try:
-            head, _ = request_head(tuple(map(tuple, headers)))
-        except MalformedError:
-            self._reset_malformed(stream_id)
-            return
-        stream = self._streams[stream_id] = _Stream(stream_id, head, self._classify(head))
-        stream.is_head_method = head.method == b"HEAD"
-        if stream.body_limit == STREAMED:
-            self._events.append(RequestStarted(stream_id, head))
-
-    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
-        if stream.body_limit == STREAMED:
-            if flow_bytes:
-                self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
-            return
-        self._credit(stream.stream_id, flow_bytes)
-        if stream.body_limit >= 0:
-            stream.body += data
-            if len(stream.body) > stream.body_limit:
-                stream.body = bytearray()
-                stream.body_limit = _DROPPED
-                self._events.append(BodyTooLarge(stream.stream_id, stream.head))  # type: ignore[arg-type]
-            elif sum(len(other.body) for other in self._streams.values()) > limits.HTTP2_GATHERED_BYTES:
-                self.reset_stream(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM)
-                self._budgets.charge_reset()
-
-    def _on_end(self, stream_id: int) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        stream.peer_ended = True
-        if stream.body_limit >= 0:
-            body, stream.body = bytes(stream.body), bytearray()
-            self._events.append(RequestReceived(stream_id, stream.head, body))  # type: ignore[arg-type]
-        elif stream.body_limit == STREAMED:
-            self._events.append(StreamEnded(stream_id, stream.trailers))
-
-    def _judge_ping(self) -> None:
-        if self._enforcement.is_too_many(self._now, bool(self._streams)):
-            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS.decode())
-
-    def _note_useful_output(self) -> None:
-        super()._note_useful_output()
-        self._enforcement.forgiven = True
-
-
-class ClientConnection(_Connection):
-    """`HttpClientConnection` on h2."""
-
-    _is_client = True
-
-    def __init__(self, options: Http2Options | None = None) -> None:
-        super().__init__(options or Http2Options())
-        self._next_id = 1
-
-    def can_open_stream(self) -> bool:
-        """Whether `open_stream` may be called now."""
-        return (
-            not self._is_ended
-            and self._goaway_last is None
-            and self._next_id <= MAX_STREAM_ID
-            and len(self._streams) < self._h2.remote_settings.max_concurrent_streams
-        )
-
-    def open_stream(self, head: Fields, body: bytes = b"", end: bool = False) -> int:
-        """Sends a request head and perhaps its body; gives the stream's number."""
-        assert self.can_open_stream(), "ask can_open_stream first"
-        stream_id, self._next_id = self._next_id, self._next_id + 2
-        stream = self._streams[stream_id] = _Stream(stream_id, None, STREAMED)
-        self._note_useful_output()
-        ends_with_head = end and not body
-        self._h2.send_headers(stream_id, head.pairs, end_stream=ends_with_head)
-        if ends_with_head:
-            self._our_half_ended(stream)
-        elif body:
-            self.send_data(stream_id, body, end)
-        return stream_id
-
-    def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
-        if stream_id not in self._streams:
-            return
-        try:
-            status, fields, _ = response_head(tuple(map(tuple, headers)))
-        except MalformedError:
-            self._reset_malformed(stream_id)
-            return
-        self._events.append(ResponseStarted(stream_id, status, fields))
-
-    def _on_body(self, stream: _Stream, data: bytes, flow_bytes: int) -> None:
-        if flow_bytes:
-            self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
-
-    def _on_end(self, stream_id: int) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        stream.peer_ended = True
-        self._events.append(StreamEnded(stream_id, stream.trailers))
-        if stream.we_ended:
-            self._finish(stream)
