@@ -135,6 +135,7 @@ class Store:
         assert written is not None, "no transaction is open"
         self._transaction = None
         if written:
+            _tell_what_was_before(written)
             self._advance(written)
 
     def _advance(self, written: list[Change]) -> None:
@@ -350,6 +351,15 @@ class Store:
         prefix = rows.bucket_prefix(bucket)
         start = len(prefix)
         return [(row[start:], value) for row, value in self._pending.rows(prefix, rows.prefix_end(prefix))]
+
+
+def _tell_what_was_before(written: list[Change]) -> None:
+    """Watchers hear of the record before the transaction: what it overwrites of its own was never there for anybody."""
+    if len(written) == 1:
+        return
+    before: dict[bytes, bytes | None] = {}
+    for change in written:
+        change.previous = before.setdefault(change.key, change.previous)
 
 
 def _head_rows(key: bytes, range_end: bytes) -> tuple[bytes, bytes]:

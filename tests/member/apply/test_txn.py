@@ -134,3 +134,13 @@ def test_a_read_only_transaction_answers_without_the_log(filled: Bench) -> None:
     answer = pb.TxnResponse.FromString(filled.applier.read_only_txn(pb.TxnRequest(success=[get(b"a"), get(b"x")])))
     assert [one.response_range.count for one in answer.responses] == [1, 0]
     assert answer.header.revision == 4
+
+
+def test_watchers_hear_of_the_record_before_the_transaction(filled: Bench) -> None:
+    """etcd looks it up at the revision before; what a transaction overwrites of its own nobody ever saw."""
+    filled.store.begin_pass()
+    request = pb.TxnRequest(success=[put(b"a", b"2"), delete(b"\0", range_end=b"\0"), put(b"b", b"3")])
+    filled.applier.apply(requests.TXN, request)
+    [commit] = filled.store.end_pass(99, 1)
+    told = [(change.key, change.is_delete, change.previous and change.previous[-1:]) for change in commit.changes]
+    assert told == [(b"a", False, b"1"), (b"a", True, b"1"), (b"b", True, b"2"), (b"b", False, b"2")]
