@@ -267,16 +267,20 @@ class UpstreamConnection:
             now = trio.current_time()
             if now >= self._cut_at:
                 self.cut()
-            else:
-                with self._outbox:
+                continue
+            with self._outbox:
+                try:
                     self._handle(self._http.tick(now))
-                    self._outbox.mark(self)
+                except Exception:
+                    _log.exception("connection to a server ended by a fault of ours", server=self.target.url)
+                    self.cut()
+                self._outbox.mark(self)
 
     def sent_all(self) -> None:
         """The wire's queue is empty again."""
         with self._outbox:
             for sink in list(self._sinks.values()):
-                sink.on_drained()
+                self._tell(sink.on_drained)
 
     def _forget(self) -> None:
         self.leaving.set()
@@ -284,9 +288,16 @@ class UpstreamConnection:
         self._wire.abort()
         sinks, self._sinks = self._sinks, {}
         for stream_id, sink in sinks.items():
-            sink.on_reset(ErrorCode.CANCEL, stream_id <= self._newest_sent_stream, self._reason)
-        self._room()
+            self._tell(sink.on_reset, ErrorCode.CANCEL, stream_id <= self._newest_sent_stream, self._reason)
+        self._tell(self._room)
         self.ended.set()
+
+    def _tell(self, call: Callable[..., None], *args: Any) -> None:
+        """Calls a sink where the fault of one must not keep the others from hearing."""
+        try:
+            call(*args)
+        except Exception:
+            _log.exception("a call failed by a fault of ours", server=self.target.url)
 
 
 async def connect(

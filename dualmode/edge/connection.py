@@ -264,13 +264,18 @@ class Connection:
     def _fail_stream(self, stream_id: int) -> None:
         """A route or a task has raised: our bug. That stream dies, nothing else."""
         _log.exception("a call failed by a fault of ours", peer=self.peer.address, stream_id=stream_id)
-        sink = self._sinks.pop(stream_id, None)
-        if sink is not None:
-            try:
-                sink.on_reset(ErrorCode.INTERNAL_ERROR)
-            except Exception:
-                _log.exception("a call failed again while it was reset", peer=self.peer.address, stream_id=stream_id)
+        self._reset_sink(stream_id, ErrorCode.INTERNAL_ERROR)
         self.reset_stream(stream_id, ErrorCode.INTERNAL_ERROR)
+
+    def _reset_sink(self, stream_id: int, error_code: int) -> None:
+        """The last call a sink hears, whatever it makes of it."""
+        sink = self._sinks.pop(stream_id, None)
+        if sink is None:
+            return
+        try:
+            sink.on_reset(error_code)
+        except Exception:
+            _log.exception("a call failed while it was reset", peer=self.peer.address, stream_id=stream_id)
 
     # --- Link ------------------------------------------------------------------------------------------------
     # Every call but `acknowledge` ends or may end a stream's answer; a sink that has answered hears no more.
@@ -379,7 +384,11 @@ class Connection:
             if now >= self._deadline and not self._is_still_sending(now):
                 self.cut()
         elif self._http is not None:
-            self._handle(self._http.tick(now))
+            try:
+                self._handle(self._http.tick(now))
+            except Exception:
+                _log.exception("connection ended by a fault of ours", peer=self.peer.address)
+                self.cut()
             self._outbox.mark(self)
 
     def close(self) -> None:
@@ -418,18 +427,23 @@ class Connection:
     def _sent_all(self) -> None:
         """The peer reads again: those who held back because of `unsent_bytes` may go on."""
         with self._outbox:
-            for sink in list(self._sinks.values()):
-                sink.on_drained()
+            for stream_id, sink in list(self._sinks.items()):
+                try:
+                    sink.on_drained()
+                except Exception:
+                    self._fail_stream(stream_id)
 
     def _forget(self) -> None:
         """The task's last act: nobody may wait for this connection any longer."""
         self.is_ending = self.is_dirty = True  # dirty for ever: nothing is marked any more
         self._wire.abort()
         if self._http is not None and not self._is_over:
-            self._handle(self._http.receive(b"", self._server.now()))
-        sinks, self._sinks = self._sinks, {}
-        for sink in sinks.values():
-            sink.on_reset(ErrorCode.CANCEL)
+            try:
+                self._handle(self._http.receive(b"", self._server.now()))
+            except Exception:
+                _log.exception("a fault of ours at the end of a connection", peer=self.peer.address)
+        for stream_id in list(self._sinks):
+            self._reset_sink(stream_id, ErrorCode.CANCEL)
         for scope in self._scopes or ():
             scope.cancel()
         self._scopes = None

@@ -198,7 +198,10 @@ class Server:
             turn = (turn + 1) % limits.TICKS_PER_ROUND
             with self.outbox:
                 for call in self.options.on_tick:
-                    call(now)
+                    try:
+                        call(now)
+                    except Exception:
+                        _log.exception("a fault of ours in a timer")
                 for place, connection in enumerate(list(self.connections)):
                     if connection.is_urgent or place % limits.TICKS_PER_ROUND == turn:
                         connection.tick(now)

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from dualmode import limits
+from dualmode.client.calls import UnaryCall
 from dualmode.client.channel import Channel, open_channel, timeout_text
 from dualmode.client.status import CallError
 from dualmode.edge.mux import MuxBuilder
@@ -256,6 +257,33 @@ async def test_a_lost_connection_is_made_again() -> None:
             assert (raised.value.code, raised.value.may_have_left) == (Code.UNAVAILABLE, True)
         assert await channel.unary("/s/echo", b"b") == b"b"
         assert server.accepted == 3
+
+
+async def test_a_faulty_sink_keeps_no_other_call_from_its_end() -> None:
+    def park(link: Link, stream_id: int, head: RequestHead, body: bytes) -> None:
+        pass
+
+    class Faulty(UnaryCall):
+        def on_reset(self, error_code: int, may_have_left: bool, reason: str) -> None:
+            raise ZeroDivisionError
+
+    async with channel_to(park=park) as (channel, _), trio.open_nursery() as nursery:
+        errors: list[CallError] = []
+
+        async def call() -> None:
+            with pytest.raises(CallError) as raised:
+                await channel.unary("/s/park", b"")
+            errors.append(raised.value)
+
+        connection = await channel.connection()
+        head = channel._head("/s/park", (), None)
+        connection.open_stream(head, Faulty(connection), end=True)
+        nursery.start_soon(call)
+        await until(lambda: connection.open_streams == 2)
+        connection.cut()
+        await until(lambda: bool(errors))
+        assert errors[0].code is Code.UNAVAILABLE
+        assert await channel.unary("/s/echo", b"next") == b"next"
 
 
 async def test_what_had_not_left_says_so() -> None:

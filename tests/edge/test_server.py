@@ -241,6 +241,77 @@ async def test_a_fault_in_a_route_kills_that_stream_only() -> None:
         assert await peer.request(b"/reply") == (200, b"/reply||")
 
 
+async def test_faults_away_from_a_read_do_not_end_the_server_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TICK_SECONDS", 0.01)
+
+    class Crashing(Notes):
+        def on_drained(self) -> None:
+            super().on_drained()
+            raise ZeroDivisionError
+
+        def on_reset(self, error_code: int) -> None:
+            super().on_reset(error_code)
+            raise ZeroDivisionError
+
+    sinks: list[Notes] = []
+
+    def push(link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink:
+        link.start_response(stream_id, OK)
+        sinks.append(Crashing(link, stream_id))
+        return sinks[-1]
+
+    crashes = []
+
+    def crash_in_tick(now: float) -> None:
+        crashes.append(now)
+        raise ZeroDivisionError
+
+    options = ServerOptions(on_tick=(crash_in_tick,))
+    async with serving(mux(push=Streamed(push)), options=options) as (server, address):
+        peer = H2Peer(await dial(address), window_bytes=2**30)
+        peer.h2.increment_flow_control_window(2**30)
+        peer.open(b"/push", end=False)
+        stream_id = peer.open(b"/push", end=False)
+        await peer.flush()
+        await until(lambda: len(sinks) == 2)
+        while sinks[1].link.unsent_bytes(stream_id) == 0:
+            sinks[1].link.send_data(stream_id, b"y" * 100_000)
+            server.outbox.flush()
+        while not sinks[0].heard or not sinks[1].heard:
+            await peer.pump()
+        assert [sink.heard[0] for sink in sinks] == ["drained"] * 2
+        peer.open(b"/push", end=False)
+        peer.open(b"/push", end=False)
+        await peer.flush()
+        await until(lambda: len(sinks) == 4)
+        await peer.stream.aclose()
+        await until(lambda: not server.connections)
+        assert [len(sink.heard) for sink in sinks[2:]] == [1, 1]
+        await until(lambda: len(crashes) > 1)
+        assert await H2Peer(await dial(address)).request(b"/reply") == (200, b"/reply||")
+
+
+async def test_a_fault_in_an_engines_timer_ends_that_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TICK_SECONDS", 0.01)
+
+    class Faulty(ServerConnection):
+        def tick(self, now: float) -> list[Any]:
+            if broken:
+                raise ZeroDivisionError
+            return super().tick(now)
+
+    broken = [True]
+    async with serving(mux(), options=ServerOptions(http2=Faulty)) as (server, address):
+        peer = H2Peer(await dial(address))
+        peer.open(b"/reply", end=False)
+        await peer.flush()
+        while not peer.is_ended:
+            await peer.pump()
+        broken.clear()
+        assert await H2Peer(await dial(address)).request(b"/reply") == (200, b"/reply||")
+        assert server.accepted == 2
+
+
 async def test_a_body_over_the_limit_is_refused() -> None:
     async with serving(mux(small=Whole(reply, limit=10))) as (_, address):
         peer = H2Peer(await dial(address))
@@ -393,6 +464,30 @@ async def test_flow_control_is_end_to_end() -> None:
         while len(peer.body(stream_id)) < 300_000:
             await peer.pump()
         assert sinks[0].heard == ["drained"]
+
+
+async def test_pings_for_the_bandwidth_are_welcome_while_data_flows() -> None:
+    """grpc-go pings with every credit while it measures a long answer; what leaves by that credit forgives the ping."""
+    body = b"z" * 1_000_000
+
+    def big(link: Link, stream_id: int, head: RequestHead, body_: bytes) -> None:
+        link.respond(stream_id, OK, body)
+
+    async with serving(mux(big=Whole(big))) as (_, address):
+        peer = H2Peer(await dial(address), auto_credit=False)
+        stream_id = peer.open(b"/big", end=True)
+        await peer.flush()
+        while len(peer.body(stream_id)) < 65535:
+            await peer.pump()
+        for received in range(65535, len(body), 65535):
+            peer.h2.ping(b"bandwidt")
+            peer.h2.increment_flow_control_window(65535)
+            peer.h2.increment_flow_control_window(65535, stream_id)
+            await peer.flush()
+            while len(peer.body(stream_id)) < min(received + 65535, len(body)) and not peer.is_ended:
+                await peer.pump()
+        assert not any(isinstance(event, h2.events.ConnectionTerminated) for event in peer.events)
+        assert await peer.answer(stream_id) == (200, body)
 
 
 # --- Time ----------------------------------------------------------------------------------------------------

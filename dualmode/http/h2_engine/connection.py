@@ -259,6 +259,8 @@ class Connection:
         for stream in [stream for stream in self._streams.values() if stream.queue is not None]:
             before = self.unsent_bytes(stream.stream_id)
             self._pump(stream)
+            if stream.we_ended or self.unsent_bytes(stream.stream_id) < before:
+                self._note_useful_output()
             if stream.we_ended:
                 continue
             if before >= limits.HTTP2_LOW_WATER_BYTES > self.unsent_bytes(stream.stream_id):

@@ -147,10 +147,13 @@ class ConnectionBase:
         if stream.queue is None:
             return
         before = stream.queue.size_bytes
-        if self._outgoing.pump(stream, frames):
+        has_ended = self._outgoing.pump(stream, frames)
+        after = 0 if stream.queue is None else stream.queue.size_bytes
+        if has_ended or after < before:
+            self._note_useful_output()
+        if has_ended:
             self._our_half_ended(stream)
             return
-        after = 0 if stream.queue is None else stream.queue.size_bytes
         if before >= limits.HTTP2_LOW_WATER_BYTES > after:
             self._events.append(StreamDrained(stream.stream_id))
 
