@@ -91,8 +91,6 @@ def _values(lines: list[bytes], name: bytes) -> list[bytes]:
 def request_head(method: bytes, target: bytes, fields: Pairs, version: bytes, scheme: bytes) -> RequestHead:
     """The head as the layers above know it. Takes the forms of request target of RFC 9112 section 3.2."""
     authority = next((value for name, value in fields if name == b"host"), b"")
-    if len([name for name, _ in fields if name == b"host"]) > 1:
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "host given twice")
     kept = tuple(pair for pair in fields if pair[0] not in _CONNECTION_FIELDS)
     if method == b"CONNECT":
         return RequestHead(method, b"", target, b"", kept, version)

@@ -433,6 +433,10 @@ def test_a_streamed_body_that_is_not_consumed() -> None:
     assert wire.events[-1].error_code == ErrorCode.ENHANCE_YOUR_CALM
 
 
+def test_an_idle_connection_wants_input() -> None:
+    assert Wire().server.wants_input
+
+
 # --- Ends and timers -----------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,20 @@ def test_the_servers_reset() -> None:
     assert server.client.open_streams == 0
 
 
+def test_our_own_resets_of_faulty_streams_are_bounded_and_forgiven() -> None:
+    server = Server()
+    for _ in range(limits.HTTP2_RESET_BUDGET):
+        server.client.open_stream(GET, end=True)
+        server.feed(window_update(server.client._table.highest, 0))
+    server.client.open_stream(GET, end=True)
+    server.feed(response(server.client._table.highest, end=True))
+    server.client.open_stream(GET, end=True)
+    server.feed(window_update(server.client._table.highest, 0))
+    assert server.client.can_open_stream()
+    server.client.open_stream(GET, end=True)
+    assert isinstance(server.feed(window_update(server.client._table.highest, 0))[-1], ConnectionEnded)
+
+
 def test_many_resets_of_a_server_are_no_attack() -> None:
     server = Server()
     for _ in range(2 * limits.HTTP2_RESET_BUDGET):

@@ -256,6 +256,17 @@ def test_calls_on_streams_that_are_gone_are_ignored() -> None:
     assert wire.collect() == []
 
 
+def test_an_answer_that_has_ended_takes_no_more() -> None:
+    wire = Wire(answers=False)
+    wire.feed(settings((4, 0)), headers(1))
+    wire.server.respond(1, HEAD, b"waits", TRAILERS)
+    wire.server.respond(1, HEAD, b"ignored", TRAILERS)
+    wire.server.send_data(1, b"ignored")
+    wire.feed(settings((4, 0)), settings((4, 100)))
+    assert [each.payload for each in wire.of_kind(DATA)] == [b"waits"]
+    assert wire.server.open_streams == 0
+
+
 def test_a_response_has_one_head() -> None:
     wire = Wire(answers=False)
     wire.feed(headers(1))

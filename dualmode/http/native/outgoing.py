@@ -90,8 +90,7 @@ class Outgoing:
     def pump(self, stream: Stream, frames: int = -1) -> bool:
         """Sends what the windows allow, so many frames at most (-1: no bound); True when our half has ended."""
         queue = stream.queue
-        if queue is None:
-            return False
+        assert queue is not None, "only streams with a queue are pumped"
         while queue.pieces and frames:
             size_bytes = min(self.window, stream.send_window, self.frame_bytes)
             if size_bytes <= 0:
