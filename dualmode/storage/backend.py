@@ -108,7 +108,7 @@ class Backend:
             _fail("read", self.directory, error)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of several rows: a third of the price of as many single reads."""
+        """The values of several rows, for less than as many single reads."""
         try:
             return self._database_get(keys)  # type: ignore[no-any-return]
         except Exception as error:

@@ -47,6 +47,12 @@ _SMALL_HIGH: Final = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """(number, position behind it). Raises `StorageError` when it does not end, `IndexError` when the data does."""
+    first = data[position]
+    if first < 0x80:
+        return first, position + 1
+    second = data[position + 1]
+    if second < 0x80:
+        return first & 0x7F | second << 7, position + 2
     number = shift = 0
     while True:
         byte = data[position]

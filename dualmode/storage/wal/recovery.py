@@ -68,12 +68,9 @@ def _repair(segment: Segment, damage: Damage) -> str:
 def _read_all(segment: Segment) -> bytes:
     try:
         size = os.fstat(segment.descriptor).st_size
-        content = bytearray()
-        while len(content) < size:
-            piece = os.pread(segment.descriptor, size - len(content), len(content))
-            if not piece:
-                break
+        content = os.pread(segment.descriptor, size, 0)
+        while len(content) < size and (piece := os.pread(segment.descriptor, size - len(content), len(content))):
             content += piece
     except OSError as error:
         raise StorageError(f"cannot read {segment.path}: {error}") from error
-    return bytes(content)
+    return content

@@ -63,7 +63,9 @@ class Model:
         if changes:
             self.revision += 1
             self.commits.append((self.revision, changes))
-            self.published.append((self.revision, changes))
+            before: dict[bytes, Fields | None] = {}  # watchers hear of the record before the whole transaction
+            told = [(key, seen, gone, before.setdefault(key, old)) for key, seen, gone, old in changes]
+            self.published.append((self.revision, told))
 
     def _write(self, changes: list[ChangeSeen]) -> None:
         alone = self.transaction is None

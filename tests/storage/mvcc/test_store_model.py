@@ -22,11 +22,19 @@ from dualmode.storage.mvcc.changes import Change
 from dualmode.storage.mvcc.keyvalue import Fields, fields
 from tests.storage.mvcc.model import ChangeSeen, Model
 
-KEYS = st.sampled_from([b"\x00", b"a", b"a\x00", b"a\x00\xff", b"a\x01", b"ab", b"b", b"b\xff", b"\xff\xff"])
+ALL_KEYS = [b"\x00", b"a", b"a\x00", b"a\x00\xff", b"a\x01", b"ab", b"b", b"b\xff", b"\xff\xff"]
+KEYS = st.sampled_from(ALL_KEYS)
 RANGE_ENDS = st.one_of(st.sampled_from([b"", b"\x00"]), KEYS)
 VALUES = st.binary(max_size=3)
 LEASES = st.sampled_from([0, 0, 0, 5, 300])
 ALL = (b"\x00", b"\x00")
+PUTS = st.tuples(st.just("put"), KEYS, VALUES, LEASES)
+DELETIONS = st.tuples(st.just("delete"), KEYS, RANGE_ENDS)
+TRANSACTIONS = st.tuples(st.just("transaction"), st.lists(st.one_of(PUTS, DELETIONS), max_size=4))
+COMPACTIONS = st.tuples(st.just("compact"), st.integers(-1, 4))
+WRITES = st.lists(st.one_of(PUTS, PUTS, DELETIONS, TRANSACTIONS, COMPACTIONS), max_size=10)
+#: Rules that undo much of what was built up are drawn as often as the others, but mostly do nothing.
+SELDOM = st.sampled_from([False] * 6 + [True])
 
 
 def read(kv: bytes | None) -> Fields | None:
@@ -68,6 +76,22 @@ class StoreMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     # --- Passes and transactions
+
+    @precondition(lambda self: not self.in_pass)
+    @rule(writes=WRITES)
+    def whole_pass(self, writes: list[tuple[Any, ...]]) -> None:
+        self.begin_pass()
+        self._write(writes)
+        self.end_pass()
+
+    def _write(self, writes: list[tuple[Any, ...]]) -> None:
+        for name, *arguments in writes:
+            if name == "transaction":
+                self.begin_transaction()
+                self._write(arguments[0])
+                self.commit_transaction()
+            else:
+                getattr(self, name)(*arguments)
 
     @precondition(lambda self: not self.in_pass)
     @rule()
@@ -196,9 +220,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.backend.flush()
         self.flushed = self.applied
 
-    @rule()
-    def crash(self) -> None:
+    @rule(really=SELDOM)
+    def crash(self, really: bool) -> None:
         """What is in the files is all that is left, and it is the end of some pass that is not older than the flush."""
+        if not really:
+            return
         before = self.folder / str(self.generation)
         self.generation += 1
         after = self.folder / str(self.generation)
@@ -211,8 +237,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = copy.deepcopy(self.passes[self.applied])
 
     @precondition(lambda self: not self.in_pass)
-    @rule()
-    def close_and_open(self) -> None:
+    @rule(really=SELDOM)
+    def close_and_open(self, really: bool) -> None:
+        if not really:
+            return
         self.store.backend.close()
         self.store = Store(Backend.open(self.folder / str(self.generation)), head_cache_bytes=2000)
         assert self.store.applied_index == self.applied
@@ -224,7 +252,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.store.revision == self.model.revision
             assert self.store.current_revision == self.model.current_revision
             assert self.store.compacted == self.model.compacted
-            assert list(map(fields, self.store.select(*ALL))) == self.model.select(*ALL)
+            alive = self.model.select(*ALL)
+            assert list(map(fields, self.store.select(*ALL))) == alive
+            heads = [read(self.store.get(key)) for key in ALL_KEYS]  # through the cache
+            assert [head for head in heads if head] == alive
 
     @invariant()
     def leases_agree(self) -> None:
@@ -235,4 +266,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore: Any = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
