@@ -59,7 +59,9 @@ def read_changes(
         main, _, is_delete = rows.revision_of(row)
         kv = keyvalue.encode_deleted(changed_key, varint(main)) if is_delete else record
         previous = None
-        if with_previous and main > compacted:  # what was there at main - 1 can still be read
+        # What was there at main - 1 must still be readable; and a put that creates its key has nothing before it, even
+        # where its transaction deleted one.
+        if with_previous and main > compacted and (is_delete or keyvalue.fields(record).create_revision != main):
             previous = record_before(reader, changed_key, main)
         if commit is not None and commit.revision != main:
             yield commit

@@ -354,12 +354,15 @@ class Store:
 
 
 def _tell_what_was_before(written: list[Change]) -> None:
-    """Watchers hear of the record before the transaction: what it overwrites of its own was never there for anybody."""
+    """Watchers hear of the record before the transaction: what it overwrites of its own was never there for anybody.
+    A put that creates its key, though the transaction may have deleted it first, has none before it, as in etcd."""
     if len(written) == 1:
         return
     before: dict[bytes, bytes | None] = {}
     for change in written:
-        change.previous = before.setdefault(change.key, change.previous)
+        first = before.setdefault(change.key, change.previous)
+        if change.is_delete or change.previous is not None:
+            change.previous = first
 
 
 def _head_rows(key: bytes, range_end: bytes) -> tuple[bytes, bytes]:

@@ -143,4 +143,15 @@ def test_watchers_hear_of_the_record_before_the_transaction(filled: Bench) -> No
     filled.applier.apply(requests.TXN, request)
     [commit] = filled.store.end_pass(99, 1)
     told = [(change.key, change.is_delete, change.previous and change.previous[-1:]) for change in commit.changes]
-    assert told == [(b"a", False, b"1"), (b"a", True, b"1"), (b"b", True, b"2"), (b"b", False, b"2")]
+    assert told == [(b"a", False, b"1"), (b"a", True, b"1"), (b"b", True, b"2"), (b"b", False, None)]
+
+
+def test_what_is_read_back_from_history_tells_the_same(filled: Bench) -> None:
+    filled.store.begin_pass()
+    request = pb.TxnRequest(success=[put(b"a", b"2"), delete(b"\0", range_end=b"\0"), put(b"b", b"3")])
+    filled.applier.apply(requests.TXN, request)
+    [told] = filled.store.end_pass(99, 1)
+    [read] = filled.store.changes(told.revision, told.revision, b"\0", b"\0", with_previous=True)
+    assert [(one.key, one.kv, one.is_delete, one.previous) for one in read.changes] == [
+        (one.key, one.kv, one.is_delete, one.previous) for one in told.changes
+    ]

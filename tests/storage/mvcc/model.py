@@ -27,6 +27,10 @@ class Version:
     fields: Fields | None  #: None: deleted
 
 
+def _creates(seen: Fields, is_delete: bool) -> bool:
+    return not is_delete and seen.create_revision == seen.mod_revision
+
+
 @dataclass
 class Model:
     revision: int = 1
@@ -63,8 +67,13 @@ class Model:
         if changes:
             self.revision += 1
             self.commits.append((self.revision, changes))
-            before: dict[bytes, Fields | None] = {}  # watchers hear of the record before the whole transaction
-            told = [(key, seen, gone, before.setdefault(key, old)) for key, seen, gone, old in changes]
+            # Watchers hear of the record before the whole transaction, but of none where a put creates its key.
+            before: dict[bytes, Fields | None] = {}
+            first = [before.setdefault(key, old) for key, _, _, old in changes]
+            told = [
+                (key, seen, gone, None if _creates(seen, gone) else old)
+                for (key, seen, gone, _), old in zip(changes, first, strict=True)
+            ]
             self.published.append((self.revision, told))
 
     def _write(self, changes: list[ChangeSeen]) -> None:
@@ -115,7 +124,7 @@ class Model:
         """History gives as previous what was there before the revision, unless that is compacted."""
         key, seen, is_delete, _ = change
         before = self._newest(key, revision - 1) if revision > self.compacted else None
-        return key, seen, is_delete, before.fields if before else None
+        return key, seen, is_delete, before.fields if before and not _creates(seen, is_delete) else None
 
     # --- Compaction
 
