@@ -40,6 +40,7 @@ class Serving:
         tls = server_tls(settings.tls, data_dir / "fixtures" / "client", urls)
         engine, http2_options = ENGINES[settings.http2_engine].server, _http2_options(settings)
         self._options = ServerOptions(http2=lambda classify: engine(classify, http2_options), tls=tls)
+        self._metrics_listeners: list[Listener] = []
         self._client_listeners = self._bind(client_urls)
         try:
             self._metrics_listeners = self._bind(settings.metrics_urls)
@@ -53,7 +54,7 @@ class Serving:
 
     def abandon(self) -> None:
         """Closes the sockets of a run that never began to serve."""
-        for listener in self._client_listeners:
+        for listener in self._client_listeners + self._metrics_listeners:
             listener.close()
 
     @property

@@ -64,9 +64,11 @@ class Outbox:
         self.is_gathering = True
 
     def __exit__(self, *_: object) -> None:
-        if self.before_answers is not None:
-            self.before_answers()
-        self.flush()
+        try:
+            if self.before_answers is not None:
+                self.before_answers()
+        finally:
+            self.flush()
 
     def start(self, nursery: trio.Nursery) -> None:
         """Starts the task that flushes at the end of a turn, unless it runs already.

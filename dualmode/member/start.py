@@ -12,7 +12,9 @@ from collections.abc import Callable
 import trio
 
 from dualmode import limits, log
+from dualmode.config.option import Mode
 from dualmode.config.settings import MemberSettings
+from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
@@ -51,7 +53,7 @@ def _open(settings: MemberSettings) -> OpenMember:
             "start with an initial cluster of this member only"
         )
     members = {name: tuple(map(str, urls)) for name, urls in cluster.initial_cluster.items()}
-    settings.member_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    claim(settings.data_dir, Mode.MEMBER)
     return open_member(settings.member_dir, settings.storage.wal_dir, Bootstrap(settings.name, members, cluster.token))
 
 
