@@ -73,6 +73,9 @@ HTTP2_REMEMBERED_BLOCKS: Final = 256
 HTTP2_REMEMBERED_BLOCK_BYTES: Final = 1 * KIB
 #: The same for what a short block unfolds to.
 HTTP2_REMEMBERED_FIELDS: Final = 64
+#: Bytes of whole answers that wait on one connection because its client gives no window. Above it further answers that
+#: would wait are refused: a client that asks for much and takes nothing must not fill our memory.
+HTTP2_QUEUED_BYTES: Final = 64 * MIB
 #: Verdicts on header fields remembered by the process: the fields of all clients' calls but the ones that vary.
 HTTP2_REMEMBERED_VERDICTS: Final = 1024
 #: Request bodies being gathered on one connection, all streams together. Above it the stream that asks for more is

@@ -152,6 +152,19 @@ def test_waiting_for_windows_and_draining(engine: str) -> None:
     assert decode_blocks(wire.frames)[-1] == list(TRAILERS.pairs)
 
 
+def test_credit_and_reset_in_one_read(engine: str) -> None:
+    """The second of two streams that wait is gone before the credit for both is acted on."""
+    wire = Wire(engine, answers=False)
+    wire.feed(settings((4, 0)), headers(1), headers(3))
+    for stream_id in (1, 3):
+        wire.server.respond(stream_id, HEAD, b"waits", TRAILERS)
+    malformed = headers(7, pseudo=(*PSEUDO[:3], (b":path", b"none")), end=False)
+    wire.feed(settings((4, 100)), reset(3), headers(5), malformed, reset(7))
+    assert wire.ended is None
+    assert {each.stream_id for each in wire.frames if each.flags & END_STREAM and each.kind == HEADERS} >= {1}
+    assert [event.stream_id for event in wire.events_of(RequestReceived)] == [1, 3, 5]
+
+
 def test_a_malformed_request_is_reset(engine: str) -> None:
     wire = Wire(engine, body_limit=STREAMED, answers=False)
     no_path = (frame(HEADERS, END_HEADERS, 3, block(*PSEUDO[:3], (b":path", b"none"))),)
@@ -273,6 +286,19 @@ def test_half_sent_bodies_are_bounded_all_together(engine: str, monkeypatch: pyt
     assert [(each.stream_id, each.code) for each in wire.of_kind(RST_STREAM)] == [(3, ErrorCode.ENHANCE_YOUR_CALM)]
     wire.feed(data(1, end=True))
     assert [len(event.body) for event in wire.events_of(RequestReceived)] == [60]
+
+
+def test_answers_that_nobody_takes_are_bounded(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTTP2_QUEUED_BYTES", 100)
+    wire = Wire(engine)
+    wire.answer_body = bytes(90)
+    wire.feed(settings((4, 0)), headers(1), headers(3), headers(5))
+    assert [(each.stream_id, each.code) for each in wire.of_kind(RST_STREAM)] == [(5, ErrorCode.ENHANCE_YOUR_CALM)]
+    wire.feed(window_update(1, 90), headers(7), reset(3), headers(9))
+    assert len(wire.of_kind(RST_STREAM)) == 1
+    assert wire.server.unsent_bytes(9) == 90
+    wire.feed(settings((4, 1000)))
+    assert wire.server.open_streams == 0
 
 
 # --- Client --------------------------------------------------------------------------------------------------------

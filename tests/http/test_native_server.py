@@ -770,6 +770,21 @@ def test_half_sent_bodies_are_bounded_all_together(monkeypatch: pytest.MonkeyPat
     assert [len(event.body) for event in wire.events_of(RequestReceived)] == [60, 91]
 
 
+def test_what_waits_is_counted_exactly() -> None:
+    wire = Wire(answers=False)
+    wire.feed(settings((4, 10)), headers(1), headers(3), headers(5))
+    for stream_id in (1, 3, 5):
+        wire.server.start_response(stream_id, HEAD)
+        wire.server.send_data(stream_id, bytes(100))
+    outgoing = wire.server._outgoing  # type: ignore[attr-defined]
+    assert outgoing.queued_bytes == 270
+    wire.feed(window_update(1, 50), reset(3))
+    wire.server.reset_stream(5, ErrorCode.CANCEL)
+    assert outgoing.queued_bytes == 40
+    wire.feed(window_update(1, 50))
+    assert outgoing.queued_bytes == 0
+
+
 def test_remembered_resets_are_bounded() -> None:
     wire = Wire(answers=False)
     for number in range(limits.HTTP2_REMEMBERED_RESETS + 10):

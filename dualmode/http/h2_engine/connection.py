@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import h2.config
@@ -95,6 +96,8 @@ class Connection:
         self._goaway_last: int | None = None
         self._drain_since: float | None = None
         self._highest = 0
+        #: A window may have opened in this read.
+        self._has_opened = False
         self._is_ended = False
         self._now = 0.0
 
@@ -131,8 +134,13 @@ class Connection:
             self._end("", ErrorCode.NO_ERROR, ErrorCode.CANCEL)
             return self._take_events()
         try:
+            # h2 has already read all frames when it gives the first event: what is to be sent is looked at after the
+            # last one, or it would be sent on streams that a later frame has ended.
             for event in self._h2.receive_data(data):
                 self._on_event(event)
+            if self._has_opened:
+                self._has_opened = False
+                self._pump_all()
         except h2.exceptions.ProtocolError as error:
             if self._h2.state_machine.state is not h2.connection.ConnectionState.CLOSED:
                 self._send_goaway(error.error_code, b"")  # a wrong preface is the one fault h2 leaves to us
@@ -218,6 +226,11 @@ class Connection:
     def reset_stream(self, stream_id: int, error_code: int) -> None:
         """RST_STREAM; the stream is forgotten."""
         if self._streams.pop(stream_id, None) is not None:
+            self._send_reset(stream_id, error_code)
+
+    def _send_reset(self, stream_id: int, error_code: int) -> None:
+        """RST_STREAM, unless a later frame of the same read has ended the stream in h2."""
+        with suppress(h2.exceptions.NoSuchStreamError):
             self._h2.reset_stream(stream_id, error_code)
 
     # --- Sending -------------------------------------------------------------------------------------------------
@@ -273,7 +286,7 @@ class Connection:
             self._finish(stream)
         elif not self._is_client:
             self._finish(stream)
-            self._h2.reset_stream(stream.stream_id, ErrorCode.NO_ERROR)
+            self._send_reset(stream.stream_id, ErrorCode.NO_ERROR)
 
     def _finish(self, stream: Stream) -> None:
         del self._streams[stream.stream_id]
@@ -303,7 +316,7 @@ class Connection:
                 self._on_reset(event.stream_id, event.error_code, event.remote_reset)
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self._budgets.charge_idle_frame()
-                self._pump_all()
+                self._has_opened = True
             case h2.events.SettingsAcknowledged():
                 self._settings_sent_at = None
             case h2.events.PingReceived():
@@ -358,7 +371,7 @@ class Connection:
         stream = self._streams.pop(stream_id, None)
         if stream is not None and stream.is_told:
             self._events.append(StreamReset(stream_id, ErrorCode.PROTOCOL_ERROR, by_peer=False))
-        self._h2.reset_stream(stream_id, ErrorCode.PROTOCOL_ERROR)
+        self._send_reset(stream_id, ErrorCode.PROTOCOL_ERROR)
         self._budgets.charge_reset()
 
     def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:

@@ -36,6 +36,9 @@ class ServerConnection(Connection):
         stream = self._sendable(stream_id)
         if stream is None:
             return
+        if sum(self.unsent_bytes(each) for each in self._streams) > limits.HTTP2_QUEUED_BYTES:
+            self.reset_stream(stream_id, ErrorCode.ENHANCE_YOUR_CALM)
+            return
         ends = stream.is_head_method or (not body and trailers is None)
         self._start(stream, head, ends)
         if not ends:
@@ -60,7 +63,7 @@ class ServerConnection(Connection):
     def _on_head(self, stream_id: int, headers: Any, ends: bool) -> None:
         self._highest = max(self._highest, stream_id)
         if self._goaway_last is not None:
-            self._h2.reset_stream(stream_id, ErrorCode.REFUSED_STREAM)
+            self._send_reset(stream_id, ErrorCode.REFUSED_STREAM)
             return
         try:
             head, _ = request_head(tuple(map(tuple, headers)))

@@ -22,7 +22,16 @@ from dualmode.http.native.stream import Stream
 class Outgoing:
     """The sending half of a connection. Driven by the connection; knows neither roles nor states."""
 
-    __slots__ = ("_size_update", "_table_bytes", "frame_bytes", "initial_window", "parts", "waiting", "window")
+    __slots__ = (
+        "_size_update",
+        "_table_bytes",
+        "frame_bytes",
+        "initial_window",
+        "parts",
+        "queued_bytes",
+        "waiting",
+        "window",
+    )
 
     def __init__(self) -> None:
         #: The output, in order.
@@ -32,6 +41,8 @@ class Outgoing:
         self.initial_window = settings.DEFAULT_WINDOW_BYTES
         self.frame_bytes = settings.DEFAULT_FRAME_BYTES
         self.waiting: OrderedDict[int, Stream] = OrderedDict()
+        #: Body bytes in all streams' queues.
+        self.queued_bytes = 0
         self._size_update = b""
         self._table_bytes = settings.DEFAULT_HEADER_TABLE_BYTES
 
@@ -75,6 +86,7 @@ class Outgoing:
                 return end
             queue = stream.queue = SendQueue()
         queue.add(data)
+        self.queued_bytes += len(data)
         queue.ends = queue.ends or end
         return self.pump(stream)
 
@@ -96,6 +108,7 @@ class Outgoing:
             if size_bytes <= 0:
                 break
             piece = queue.take(size_bytes)
+            self.queued_bytes -= len(piece)
             self._write_data(stream, piece, end=queue.ends and not queue.pieces and queue.trailers is None)
             frames -= 1
         if queue.pieces:
@@ -114,8 +127,10 @@ class Outgoing:
         return self.waiting.popitem(last=False)[1]
 
     def drop(self, stream: Stream) -> None:
-        """Forgets what is queued for a stream that is gone."""
-        stream.queue = None
+        """Forgets what is queued for a stream."""
+        if stream.queue is not None:
+            self.queued_bytes -= stream.queue.size_bytes
+            stream.queue = None
         self.waiting.pop(stream.stream_id, None)
 
     def _write_data(self, stream: Stream, data: bytes | memoryview, end: bool) -> None:

@@ -214,6 +214,10 @@ class ServerConnection(Connection):
         if self._sendable(stream.stream_id) is None:
             return
         assert not stream.head_sent, "a response has one head"
+        outgoing = self._outgoing
+        if outgoing.queued_bytes > limits.HTTP2_QUEUED_BYTES and len(body) > min(outgoing.window, stream.send_window):
+            self.reset_stream(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM)
+            return
         self._note_useful_output()
         block_of(head)
         if trailers is not None:
