@@ -174,6 +174,14 @@ DISK_FULL_RETRY_SECONDS: Final = 1.0
 FREE_SPACE_CHECK_SECONDS: Final = 1.0
 #: Of that many syncs on a slow disk one is tried inline, to see whether it is still slow.
 SYNCS_BETWEEN_PROBES: Final = 32
+#: Share of its quota at which a store is spoken of in the log, while there is time to act.
+QUOTA_WARNING_SHARE: Final = 0.8
+#: A step of a hash holds the loop no longer than this; rows are as many as fit, these at first and at most.
+HASH_STEP_SECONDS: Final = 0.002
+HASH_FIRST_ROWS: Final = 64
+HASH_STEP_ROWS: Final = 2048
+#: Hashes computed at once: each keeps a view of the store alive.
+HASHES_AT_ONCE: Final = 2
 #: Rows looked at in one step of a compaction: about 2 ms of the loop.
 COMPACTION_STEP_ROWS: Final = 1000
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
@@ -210,6 +218,25 @@ WAL_SEGMENT_BYTES: Final = 64_000_000
 #: etcd's `--max-wals`: released segments beyond this many are deleted.
 WAL_SEGMENTS_KEPT: Final = 5
 
+# --- Snapshots -----------------------------------------------------------------------------------------------
+
+#: Branches above a leaf of a bbolt tree: with two children each that is more leaves than there can be pages.
+BBOLT_TREE_DEPTH: Final = 64
+#: Buckets within each other in a bbolt file; etcd's do not nest at all.
+BBOLT_BUCKET_DEPTH: Final = 64
+#: One message of a snapshot stream, as etcd has it.
+SNAPSHOT_BLOB_BYTES: Final = 32 * KIB
+#: Read from the snapshot's file at a time, in a thread.
+SNAPSHOT_READ_BYTES: Final = 1 * MIB
+#: Rows that the snapshot's thread takes before it lets the loop have the interpreter: about 1 ms.
+SNAPSHOT_PIECE_ROWS: Final = 512
+#: How long it lets go for; the loop gets at least a third of the time even when it is busy.
+SNAPSHOT_PAUSE_SECONDS: Final = 0.0005
+#: Rows of a restored store that are written as one batch.
+RESTORE_BATCH_BYTES: Final = 4 * MIB
+#: Between two lines of progress.
+PROGRESS_SECONDS: Final = 2.0
+
 # --- Leases --------------------------------------------------------------------------------------------------
 
 #: An expired lease whose revocation was proposed is proposed again after this time, if it is still there (etcd: 3 s).
@@ -226,6 +253,23 @@ LEASE_DEAD_ENTRIES: Final = 1000
 #: etcd's interval and batch of `--experimental-enable-lease-checkpoint`.
 LEASE_CHECKPOINT_INTERVAL_SECONDS: Final = 300.0
 LEASE_CHECKPOINTS_PER_BATCH: Final = 1000
+
+# --- Authentication ------------------------------------------------------------------------------------------
+
+#: Threads that compute bcrypt, 50 ms of a core each time: logins must not starve the loop, whose core is one of few.
+BCRYPT_THREADS: Final = 2
+#: What bcrypt looks at of a password.
+BCRYPT_PASSWORD_BYTES: Final = 72
+#: Logins and new passwords that wait for a thread; further ones are refused. The last one waits some 6 seconds.
+WAITING_PASSWORDS: Final = 256
+#: Passwords found right that are remembered (as keyed hashes) until they change.
+VERIFIED_PASSWORDS: Final = 4096
+#: Simple tokens alive at once, about 250 bytes each; the one unused for longest goes first. etcd has no bound.
+SIMPLE_TOKENS: Final = 100_000
+#: JWTs whose signature has been checked, which costs from 10 to 500 microseconds.
+VERIFIED_WEB_TOKENS: Final = 4096
+#: A longer JWT is no token of ours: one carries a name and two numbers.
+WEB_TOKEN_CHARACTERS: Final = 16 * KIB
 
 # --- Watches -------------------------------------------------------------------------------------------------
 
