@@ -26,6 +26,7 @@ from dualmode.member.replica_counters import ReplicaCounters
 from dualmode.member.trace import Trace
 from dualmode.raft import ConfState, Entry, EntryType, ProposalDropped, RawNode, Ready
 from dualmode.rpc.calls import Reply
+from dualmode.rpc.local import AwaitableReply
 from dualmode.storage.mvcc import Commit, Store
 
 _log = log.get("replica")
@@ -68,6 +69,8 @@ class Replica:
         self._publish = publish
         self._flush = flush
         self.free_space = free_space
+        #: Asked before a request that may make the store grow is proposed; raises NO_SPACE.
+        self.admit: Callable[[int, Any], None] = lambda kind, request: None
         self._incoming: list[Proposal] = []
         self._waiting = WaitingProposals()
         self._wake = trio.Event()
@@ -106,8 +109,10 @@ class Replica:
         data = requests.encode(kind, message, self._next_request_id())
         if len(data) > self._max_request_bytes:
             raise errors.REQUEST_TOO_LARGE
-        if kind in requests.NEEDS_SPACE and not self.free_space.has_space:
-            raise errors.NO_SPACE
+        if kind in requests.NEEDS_SPACE:
+            if not self.free_space.has_space:
+                raise errors.NO_SPACE
+            self.admit(kind, request)
         self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds))
         self._wake.set()
 
@@ -119,6 +124,17 @@ class Replica:
         if not self.can_read_now:
             raise errors.NO_LEADER
         answer()
+
+    async def wait_until_readable(self) -> None:
+        """The same for a task."""
+        readable = AwaitableReply()
+        self.when_readable(lambda: readable.reply(b""))
+        await readable.result()
+
+    def transfer_leadership(self, target: int) -> None:
+        """Begins to hand the leadership over; whether it comes to that shows in `node.leader`."""
+        self.node.transfer_leader(target)
+        self._wake.set()
 
     @property
     def is_leader(self) -> bool:

@@ -30,7 +30,9 @@ from dualmode.member.lease.service import LeaseService
 from dualmode.member.log_compaction import LogCompactor
 from dualmode.member.log_writer import LogWriter
 from dualmode.member.maintenance.compaction import Compactor
+from dualmode.member.maintenance.quota import Quota
 from dualmode.member.maintenance.service import MaintenanceService
+from dualmode.member.maintenance.space_guard import SpaceGuard
 from dualmode.member.opening import OpenMember, make_node
 from dualmode.member.replica import Replica
 from dualmode.member.replica_counters import ReplicaCounters
@@ -52,7 +54,7 @@ class MemberOptions:
     snapshot_catch_up_entries: int = 5_000
     max_request_bytes: int = limits.MAX_REQUEST_BYTES
     max_txn_operations: int = limits.MAX_TXN_OPERATIONS
-    quota_bytes: int = limits.DEFAULT_QUOTA_BYTES
+    quota_bytes: int | None = limits.DEFAULT_QUOTA_BYTES  #: None: no quota
     watch_progress_seconds: float = 600.0
     free_space_bytes: int = limits.FREE_SPACE_BYTES
     slow_apply_seconds: float = 0.1
@@ -99,6 +101,10 @@ class MemberServer:
             flush=outbox.flush,
             free_space=FreeSpace(options.data_dir, options.free_space_bytes),
         )
+        quota = Quota(options.quota_bytes)
+        self.space_guard = SpaceGuard(quota, store, applier.alarms, opened.member_id, self.replica.propose)
+        self.replica.admit = self.space_guard.admit
+        applier.quota, applier.on_no_room = quota, self.space_guard.raise_alarm
         self.compactor = Compactor(store, options.compaction_step_rows, options.compaction_pause_seconds)
         self._compacted = store.compacted
         self.log_compactor = LogCompactor(
@@ -132,7 +138,7 @@ class MemberServer:
         )
         self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical)
         self.cluster = ClusterService(self.replica)
-        self.maintenance = MaintenanceService(self.replica, options.quota_bytes)
+        self.maintenance = MaintenanceService(self.replica, options.quota_bytes, options.heartbeat_seconds)
 
     def _make_node(self, options: MemberOptions) -> Any:
         ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
@@ -160,6 +166,7 @@ class MemberServer:
 
     def _on_applied(self, index: int, term: int) -> None:
         self.log_compactor.note_applied(index, term, self.replica.conf_state)
+        self.space_guard.note_size()
         compacted = self.opened.store.compacted
         if compacted != self._compacted:
             self._compacted = compacted

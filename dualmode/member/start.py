@@ -68,7 +68,7 @@ def _options(settings: MemberSettings) -> MemberOptions:
         snapshot_catch_up_entries=raft.catchup_entries,
         max_request_bytes=settings.serving.max_request_bytes,
         max_txn_operations=calls.max_txn_operations,
-        quota_bytes=settings.storage.quota_bytes or 0,
+        quota_bytes=settings.storage.quota_bytes,
         slow_apply_seconds=calls.slow_apply_seconds,
         fsync=settings.storage.fsync,
         compaction_step_rows=settings.storage.compaction_step_rows,

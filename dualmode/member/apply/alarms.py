@@ -1,15 +1,35 @@
-"""Decides: which alarms are raised; kept in etcd's bucket `alarm`, so that they survive a restart."""
+"""Decides: which alarms are raised and what they forbid; kept in etcd's bucket `alarm`, so that they survive a restart.
+
+NOSPACE of any member refuses what would make the store grow, so that deleting, compacting and revoking can make room.
+CORRUPT refuses every change of keys and leases: what members have is not the same, and nobody knows who is right.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from dualmode import errors
 from dualmode.api import etcdserverpb
+from dualmode.errors import RpcError
+from dualmode.member.apply import requests
 from dualmode.member.buckets import BucketRows
+
+NOSPACE: Final = 1
+CORRUPT: Final = 2
 
 _BUCKET: Final = b"alarm"
 _GET, _ACTIVATE, _DEACTIVATE = 0, 1, 2
 _ANY: Final = 0
+_CHANGES_DATA: Final = frozenset(
+    (
+        requests.PUT,
+        requests.DELETE_RANGE,
+        requests.TXN,
+        requests.COMPACTION,
+        requests.LEASE_GRANT,
+        requests.LEASE_REVOKE,
+    )
+)
 
 
 class Alarms:
@@ -20,6 +40,11 @@ class Alarms:
         stored = (etcdserverpb.AlarmMember.FromString(key) for key, _ in rows.bucket_rows(_BUCKET))
         self._raised: set[tuple[int, int]] = {(one.memberID, one.alarm) for one in stored}
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether none is raised: nothing is forbidden."""
+        return not self._raised
+
     def raised(self, alarm: int = _ANY) -> list[Any]:
         """AlarmMembers of one type, or all of them."""
         return [_alarm_member(*one) for one in sorted(self._raised) if alarm in (_ANY, one[1])]
@@ -27,6 +52,18 @@ class Alarms:
     def is_raised(self, alarm: int) -> bool:
         """Whether any member has raised this type."""
         return any(kind == alarm for _, kind in self._raised)
+
+    def has(self, member_id: int, alarm: int) -> bool:
+        """Whether this member has raised this type."""
+        return (member_id, alarm) in self._raised
+
+    def refusal(self, kind: int, grows: bool) -> RpcError | None:
+        """What a request of this kind is refused with now. `grows`: it may add something to the store."""
+        if kind in _CHANGES_DATA and self.is_raised(CORRUPT):
+            return errors.CORRUPT
+        if grows and self.is_raised(NOSPACE):
+            return errors.NO_SPACE
+        return None
 
     def apply(self, request: Any) -> list[Any]:
         """Does an AlarmRequest; gives the AlarmMembers it is answered with."""

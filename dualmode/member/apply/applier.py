@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests, txn, writes
@@ -18,6 +19,8 @@ from dualmode.member.headers import ResponseHeaders
 from dualmode.member.kv import ranges
 from dualmode.member.lease import apply as lease_apply
 from dualmode.member.lease.lessor import Lessor
+from dualmode.member.maintenance.downgrade import Downgrade
+from dualmode.member.maintenance.quota import UNLIMITED, cost_bytes
 from dualmode.storage.mvcc.store import Store
 
 Effect = Callable[[Any], bytes]
@@ -50,6 +53,10 @@ class Applier:
         self.membership = membership
         self.headers = headers
         self.counts = ApplyCounts()
+        self.downgrade = Downgrade(store)
+        self.quota = UNLIMITED
+        #: Called (in a pass) when a request was applied that the quota had no room for.
+        self.on_no_room: Callable[[], None] = lambda: None
         self._now = now
         self.effects: dict[int, Effect] = {
             requests.PUT: self._put,
@@ -62,6 +69,7 @@ class Applier:
             requests.ALARM: self._alarm,
             requests.CLUSTER_VERSION_SET: self._cluster_version_set,
             requests.CLUSTER_MEMBER_ATTR_SET: self._member_attributes_set,
+            requests.DOWNGRADE_INFO_SET: self._downgrade_info_set,
         }
 
     def _header_field(self) -> bytes:
@@ -121,12 +129,25 @@ class Applier:
         self.membership.set_attributes(request.member_ID, attributes.name, list(attributes.client_urls))
         return self._header_field()
 
+    def _downgrade_info_set(self, request: Any) -> bytes:
+        self.downgrade.set(request.enabled, request.ver)
+        return self._header_field()
+
     def apply(self, kind: int, request: Any) -> bytes | RpcError:
         """Does one request; gives its answer or the error its proposer is told."""
         effect = self.effects.get(kind)
         if effect is None:
             return self._header_field()
+        if not self.alarms.is_quiet:
+            refusal = self.alarms.refusal(kind, grows=cost_bytes(kind, request) > 0)
+            if refusal is not None:
+                return refusal
+        had_room = self.quota.has_room(self.store.total_size, kind, request)
         try:
-            return effect(request)
+            answer = effect(request)
         except RpcError as error:
             return error
+        if had_room:
+            return answer
+        self.on_no_room()
+        return errors.NO_SPACE

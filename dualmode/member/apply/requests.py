@@ -2,6 +2,7 @@
 
 The bytes of a client's request go into the entry as they came: only a tag and a length are put in front and a header
 behind (field 100, RequestHeader {ID=1, username=2, auth_revision=3}), in ascending field order as etcd writes them.
+While authentication is on the header says for whom it is proposed, since every member has to judge that when it applies.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualmode.api import etcdserverpb
+from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.storage.varints import varint
 
 PUT: Final = 4
@@ -20,14 +22,27 @@ LEASE_GRANT: Final = 8
 LEASE_REVOKE: Final = 9
 ALARM: Final = 10
 LEASE_CHECKPOINT: Final = 11
+AUTH_ENABLE: Final = 1000
+AUTH_DISABLE: Final = 1011
+AUTHENTICATE: Final = 1012
+AUTH_USER_ADD: Final = 1100
+AUTH_USER_DELETE: Final = 1101
+AUTH_USER_CHANGE_PASSWORD: Final = 1103
+AUTH_USER_GRANT_ROLE: Final = 1104
+AUTH_USER_REVOKE_ROLE: Final = 1105
+AUTH_ROLE_ADD: Final = 1200
+AUTH_ROLE_DELETE: Final = 1201
+AUTH_ROLE_GRANT_PERMISSION: Final = 1203
+AUTH_ROLE_REVOKE_PERMISSION: Final = 1204
 CLUSTER_VERSION_SET: Final = 1300
 CLUSTER_MEMBER_ATTR_SET: Final = 1301
+DOWNGRADE_INFO_SET: Final = 1302
 
 #: Refused while there is no space: what grows the store. Deleting, compacting and revoking go on, as in etcd.
 NEEDS_SPACE: Final = frozenset((PUT, TXN, LEASE_GRANT))
 
 _HEADER: Final = 100
-#: Tag and length of the header, by length: it holds one number.
+#: Tag and length of a header that holds one number, by length.
 _HEADER_LEADS: Final = tuple(b"\xa2\x06" + bytes((length,)) for length in range(12))
 _TAGS: Final = {
     number: varint(number << 3 | 2)
@@ -40,8 +55,21 @@ _TAGS: Final = {
         LEASE_REVOKE,
         ALARM,
         LEASE_CHECKPOINT,
+        AUTH_ENABLE,
+        AUTH_DISABLE,
+        AUTHENTICATE,
+        AUTH_USER_ADD,
+        AUTH_USER_DELETE,
+        AUTH_USER_CHANGE_PASSWORD,
+        AUTH_USER_GRANT_ROLE,
+        AUTH_USER_REVOKE_ROLE,
+        AUTH_ROLE_ADD,
+        AUTH_ROLE_DELETE,
+        AUTH_ROLE_GRANT_PERMISSION,
+        AUTH_ROLE_REVOKE_PERMISSION,
         CLUSTER_VERSION_SET,
         CLUSTER_MEMBER_ATTR_SET,
+        DOWNGRADE_INFO_SET,
     )
 }
 
@@ -58,10 +86,15 @@ def _id_varint(request_id: int) -> bytes:
 _high_bits, _high_varint = 0, b"\x00"
 
 
-def encode(kind: int, message: bytes, request_id: int) -> bytes:
-    """The data of a log entry that carries `message` (a serialised request) under field `kind`."""
+def encode(kind: int, message: bytes, request_id: int, caller: Caller = NOBODY) -> bytes:
+    """The data of a log entry that carries `message` (a serialised request) under field `kind` for `caller`."""
     header = b"\x08" + _id_varint(request_id)
-    header_field = _HEADER_LEADS[len(header)] + header
+    if caller is NOBODY:
+        header_field = _HEADER_LEADS[len(header)] + header
+    else:
+        username = caller.username.encode()
+        header += b"\x12" + varint(len(username)) + username + b"\x18" + varint(caller.auth_revision)
+        header_field = b"\xa2\x06" + varint(len(header)) + header
     field = _TAGS[kind] + varint(len(message)) + message
     return field + header_field if kind < _HEADER else header_field + field
 
@@ -73,6 +106,7 @@ class Decoded:
     kind: int
     request: Any
     request_id: int
+    caller: Caller = NOBODY
 
 
 def decode(data: bytes) -> Decoded:
@@ -81,8 +115,10 @@ def decode(data: bytes) -> Decoded:
     Raises `google.protobuf.message.DecodeError` when it is no InternalRaftRequest.
     """
     message = etcdserverpb.InternalRaftRequest.FromString(data)
-    request_id = message.header.ID or message.ID
+    header = message.header
+    request_id = header.ID or message.ID
+    caller = Caller(header.username, header.auth_revision) if header.username or header.auth_revision else NOBODY
     for descriptor, value in message.ListFields():
         if descriptor.number in _TAGS:
-            return Decoded(descriptor.number, value, request_id)
-    return Decoded(0, None, request_id)
+            return Decoded(descriptor.number, value, request_id, caller)
+    return Decoded(0, None, request_id, caller)
