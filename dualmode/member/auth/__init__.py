@@ -1,0 +1,1 @@
+"""Users, roles and tokens: who may do what (etcd's Auth service)."""
