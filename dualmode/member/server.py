@@ -32,6 +32,7 @@ from dualmode.member.log_writer import LogWriter
 from dualmode.member.maintenance.compaction import Compactor
 from dualmode.member.maintenance.quota import Quota
 from dualmode.member.maintenance.service import MaintenanceService
+from dualmode.member.maintenance.snapshot_service import SnapshotService
 from dualmode.member.maintenance.space_guard import SpaceGuard
 from dualmode.member.opening import OpenMember, make_node
 from dualmode.member.replica import Replica
@@ -139,6 +140,7 @@ class MemberServer:
         self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical)
         self.cluster = ClusterService(self.replica)
         self.maintenance = MaintenanceService(self.replica, options.quota_bytes, options.heartbeat_seconds)
+        self.snapshot = SnapshotService(self.replica, options.data_dir)
 
     def _make_node(self, options: MemberOptions) -> Any:
         ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
@@ -147,7 +149,7 @@ class MemberServer:
 
     def methods(self) -> list[Method]:
         """All RPCs this member serves."""
-        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance)
+        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance, self.snapshot)
         return [method for service in services for method in service.methods()]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
