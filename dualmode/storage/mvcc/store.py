@@ -355,14 +355,18 @@ class Store:
 
 def _tell_what_was_before(written: list[Change]) -> None:
     """Watchers hear of the record before the transaction: what it overwrites of its own was never there for anybody.
-    A put that creates its key, though the transaction may have deleted it first, has none before it, as in etcd."""
+    A put whose key was created by the transaction, though it may have deleted it first, has none before it, as in etcd
+    (create_revision = mod_revision)."""
     if len(written) == 1:
         return
     before: dict[bytes, bytes | None] = {}
+    created: set[bytes] = set()
     for change in written:
-        first = before.setdefault(change.key, change.previous)
-        if change.is_delete or change.previous is not None:
-            change.previous = first
+        key = change.key
+        first = before.setdefault(key, change.previous)
+        if not change.is_delete and change.previous is None:
+            created.add(key)
+        change.previous = None if key in created and not change.is_delete else first
 
 
 def _head_rows(key: bytes, range_end: bytes) -> tuple[bytes, bytes]:

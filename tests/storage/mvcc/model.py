@@ -36,7 +36,8 @@ class Model:
     revision: int = 1
     compacted: int = -1
     versions: dict[bytes, list[Version]] = field(default_factory=dict)
-    commits: list[tuple[int, list[ChangeSeen]]] = field(default_factory=list)
+    #: Revision -> sub-revision -> change, as far as compaction left them.
+    commits: dict[int, dict[int, ChangeSeen]] = field(default_factory=dict)
     published: list[tuple[int, list[ChangeSeen]]] = field(default_factory=list)  #: as they were made, never compacted
     transaction: list[ChangeSeen] | None = None
 
@@ -66,7 +67,7 @@ class Model:
         changes, self.transaction = self.transaction, None
         if changes:
             self.revision += 1
-            self.commits.append((self.revision, changes))
+            self.commits[self.revision] = dict(enumerate(changes))
             # Watchers hear of the record before the whole transaction, but of none where a put creates its key.
             before: dict[bytes, Fields | None] = {}
             first = [before.setdefault(key, old) for key, _, _, old in changes]
@@ -114,8 +115,8 @@ class Model:
 
     def changes(self, low: int, high: int, key: bytes, range_end: bytes) -> list[tuple[int, list[ChangeSeen]]]:
         found = []
-        for revision, changes in self.commits:
-            touched = [change for change in changes if matches(key, range_end, change[0])]
+        for revision, changes in self.commits.items():
+            touched = [change for change in changes.values() if matches(key, range_end, change[0])]
             if low <= revision <= high and touched:
                 found.append((revision, [self._seen_late(revision, change) for change in touched]))
         return found
@@ -137,11 +138,11 @@ class Model:
                 for version in versions
                 if version.main > revision or (version is newest and (version.fields or version.main == revision))
             ]
-        kept = {(v.main, key) for key, versions in self.versions.items() for v in versions}
-        self.commits = [
-            (main, [change for change in changes if main > revision or (main, change[0]) in kept])
-            for main, changes in self.commits
-        ]
+        kept = {(version.main, version.sub) for versions in self.versions.values() for version in versions}
+        self.commits = {
+            main: {sub: change for sub, change in changes.items() if (main, sub) in kept}
+            for main, changes in self.commits.items()
+        }
 
     # --- Sums
 

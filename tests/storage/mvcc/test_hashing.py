@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from dualmode import errors
 from dualmode.errors import RpcError
 from dualmode.storage.backend import Backend
-from dualmode.storage.mvcc import Store
+from dualmode.storage.mvcc import Store, rows
 
 
 @pytest.fixture
@@ -59,6 +60,9 @@ def test_with_no_key_alive_nothing_is_left_out(store: Store) -> None:
     store.delete_range(b"a")
     store.end_pass(1, 1)
     before = store.hash_by_revision(4)
+    (_, second), (_, third) = store.backend.rows(rows.revision_row(3, 0), rows.REVISION_END)
+    records = rows.revision_row(3, 0)[1:] + second + rows.revision_row(4, 0)[1:] + b"t" + third
+    assert before.hash == google_crc32c.value(b"key" + records)
     assert store.compaction_step(100)
     assert store.hash_by_revision(4) == before
     assert before.hash != store.hash_by_revision(3).hash

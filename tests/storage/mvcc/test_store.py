@@ -71,6 +71,24 @@ def test_the_same_key_twice_in_one_transaction(store: Store) -> None:
     assert [change.is_delete for change in commit.changes] == [True, False]
 
 
+def test_what_watchers_are_told_was_before_is_the_same_at_once_and_later(store: Store) -> None:
+    """The record before the whole transaction; none for a put of a key that the transaction created (again)."""
+    store.begin_pass()
+    store.put(b"a", b"0")
+    store.put(b"b", b"0")
+    store.begin_transaction()
+    store.delete_range(b"a", b"\x00")
+    store.put(b"a", b"1")
+    store.put(b"a", b"2")
+    store.put(b"c", b"1")
+    store.delete_range(b"c")
+    store.commit_transaction()
+    *_, at_once = store.end_pass(1, 1)
+    (later,) = store.changes(4, 4, b"a", b"\x00", with_previous=True)
+    told = [[change.previous and fields(change.previous).value for change in one.changes] for one in (at_once, later)]
+    assert told == [[b"0", b"0", None, None, None, None]] * 2
+
+
 def test_writes_outside_a_pass_and_passes_that_are_not_closed_are_our_own_faults(store: Store) -> None:
     for call in (
         lambda: store.put(b"a", b""),
@@ -177,6 +195,42 @@ def test_compaction_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert steps == 2
     assert store.state.record_count == 10
     store.backend.close()
+
+
+def test_a_deletion_at_the_compacted_revision_stays_until_the_next_compaction(store: Store) -> None:
+    store.begin_pass()
+    store.put(b"a", b"1")
+    store.put(b"b", b"1")
+    store.delete_range(b"a")
+    store.compact(4)
+    store.end_pass(1, 1)
+    assert store.compaction_step(10)
+    assert [row[1:] for row, _ in store.backend.rows(b"R", b"S")] == [
+        (3).to_bytes(8, "big") + b"_" + bytes(8),
+        (4).to_bytes(8, "big") + b"_" + bytes(8) + b"t",
+    ]
+    store.begin_pass()
+    store.put(b"c", b"1")
+    store.compact(5)
+    store.end_pass(2, 1)
+    assert store.compaction_step(10)
+    assert store.state.record_count == store.backend.count(b"H", b"I") == 2
+
+
+def test_a_compaction_in_the_smallest_steps_leaves_nothing_out(store: Store) -> None:
+    store.begin_pass()
+    for _ in range(2):
+        store.begin_transaction()
+        for number in range(9):
+            store.put(b"%d" % number, b"x")
+        store.commit_transaction()
+    store.compact(3)
+    store.end_pass(1, 1)
+    steps = 1
+    while not store.compaction_step(1):
+        steps += 1
+    assert steps == 19
+    assert store.state.record_count == store.backend.count(b"R", b"S") == 9
 
 
 def test_a_store_that_lost_a_record_says_so(store: Store) -> None:

@@ -129,6 +129,24 @@ def test_a_gap_is_damage(tmp_path: Path) -> None:
         WriteAheadLog.open(tmp_path / "wal")
 
 
+def test_a_term_that_goes_backwards_is_damage(tmp_path: Path) -> None:
+    log = create(tmp_path / "wal")
+    log.append(entries(1, 4), (3, 9, 2))
+    log.append([], (2, 9, 2))
+    log.close()
+    with pytest.raises(StorageError, match="goes backwards"):
+        WriteAheadLog.open(tmp_path / "wal")
+
+
+def test_an_entry_of_an_older_term_than_the_one_before_it_is_damage(tmp_path: Path) -> None:
+    log = create(tmp_path / "wal")
+    log.append(entries(1, 4, term=3), (3, 9, 2))
+    log.append(entries(5, 5, term=2), (3, 9, 2))
+    log.close()
+    with pytest.raises(StorageError, match="older term"):
+        WriteAheadLog.open(tmp_path / "wal")
+
+
 def test_released_segments_are_deleted_but_for_the_newest(tmp_path: Path) -> None:
     directory = tmp_path / "wal"
     log = create(directory)
@@ -145,6 +163,7 @@ def test_released_segments_are_deleted_but_for_the_newest(tmp_path: Path) -> Non
     assert after == before[len(deleted) :]
     assert len(after) >= 3
     log.append(entries(401, 401), (1, 9, 400))
+    assert log.release(350, keep=0) != []
     log.close()
     assert reopen(directory, 350, 1)[0] == entries(351, 401)
     with pytest.raises(StorageError, match="all segments begin behind"):

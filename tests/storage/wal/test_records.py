@@ -6,9 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualmode.api import raftpb, walpb
+from dualmode.storage.varints import varint
 from dualmode.storage.wal import records
 from dualmode.storage.wal.records import Encoder, LogEntry, encode_entry, encode_hard_state, encode_snapshot
-from dualmode.storage.wal.scan import decode_entry, decode_hard_state, decode_snapshot, scan
+from dualmode.storage.wal.replay import Replay
+from dualmode.storage.wal.scan import (
+    Damage,
+    decode_entry,
+    decode_hard_state,
+    decode_snapshot,
+    parse_record,
+    scan,
+)
 
 UINT64 = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
 NUMBERS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 50)))
@@ -79,6 +88,51 @@ def test_what_is_written_is_read(entries: list[LogEntry], metadata: bytes, zeros
 
 def frame_length(segment: bytes, offset: int) -> int:
     return int.from_bytes(segment[offset : offset + 7], "little")
+
+
+@pytest.mark.parametrize(
+    ("record_type", "data"),
+    [
+        (records.METADATA, None),
+        (records.ENTRY, None),
+        (records.CRC, b"x"),
+        (records.ENTRY, b""),
+        (records.ENTRY, b"\x08\x00\x10\x01\x18"),
+        (records.ENTRY, b"\x08\x00\x10\x01\x18\x01\x2a\x00"),
+        (records.ENTRY, b"\x08\x00\x10\x01\x18\x01\x22\x05abc"),
+        (records.ENTRY, b"\x08\x00\x10\x01\x18\x01\x22"),
+        (records.ENTRY, b"\x08\x03\x10\x01\x18\x01"),
+        (records.ENTRY, b"\x08\x00\x10\x01\x18\x00"),
+        (records.STATE, b"\x08\x01\x10\x01"),
+        (records.STATE, b"\x08\x01\x10\x01\x18\x01\x20\x01"),
+        (records.SNAPSHOT, b"\x08\x01"),
+        (records.SNAPSHOT, b"\x08\x01\x10\x01\x20\x01"),
+        (records.SNAPSHOT, b"\x08" + varint(1 << 60) + b"\x10\x01"),
+        (records.SNAPSHOT, b"\x08" + b"\xff" * 11 + b"\x10\x01"),
+    ],
+)
+def test_records_with_a_right_checksum_and_impossible_content_are_damage(record_type: int, data: bytes | None) -> None:
+    encoder = Encoder()
+    segment = encoder.segment_head(b"", None)
+    with pytest.raises(Damage) as raised:
+        Replay().take(segment + encoder.record(record_type, data))
+    assert raised.value.offset == len(segment)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"\x08\x02\x10",
+        b"\x08\x06\x10\x00",
+        b"\x08\x02\x10\x00\x22\x00",
+        b"\x08\x02\x10\xff",
+        b"\x08\x02\x10\x00\x1a",
+    ],
+)
+def test_what_is_no_record_is_damage(record: bytes) -> None:
+    with pytest.raises(Damage, match="unreadable record"):
+        parse_record(record, 0, len(record))
 
 
 @pytest.mark.parametrize(
