@@ -29,7 +29,9 @@ from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
 from dualmode.member.lease.service import LeaseService
 from dualmode.member.log_compaction import LogCompactor
 from dualmode.member.log_writer import LogWriter
+from dualmode.member.maintenance.auto_compaction import AutoCompactor
 from dualmode.member.maintenance.compaction import Compactor
+from dualmode.member.maintenance.compaction_plans import make_plan
 from dualmode.member.maintenance.quota import Quota
 from dualmode.member.maintenance.service import MaintenanceService
 from dualmode.member.maintenance.snapshot_service import SnapshotService
@@ -63,6 +65,11 @@ class MemberOptions:
     compaction_step_rows: int = limits.COMPACTION_STEP_ROWS
     compaction_pause_seconds: float = limits.COMPACTION_PAUSE_SECONDS
     wal_segments_kept: int = limits.WAL_SEGMENTS_KEPT
+    auto_compaction_mode: str = "periodic"
+    auto_compaction_seconds: float = 0.0  #: periodic; 0: never
+    auto_compaction_revisions: int = 0  #: revision; 0: never
+    lease_checkpoint: bool = False
+    lease_checkpoint_persist: bool = False
 
     @property
     def request_timeout_seconds(self) -> float:
@@ -80,7 +87,8 @@ class MemberServer:
         self.counters = ReplicaCounters()
         store = opened.store
         headers = ResponseHeaders(opened.cluster_id, opened.member_id)
-        self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds))
+        checkpoint_seconds = limits.LEASE_CHECKPOINT_INTERVAL_SECONDS if options.lease_checkpoint else None
+        self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds), checkpoint_seconds)
         self.lessor.load(store.leases.all())
         applier = Applier(store, self.lessor, Alarms(store), Membership(store), headers, trio.current_time)
         self.watch_hub = WatchHub(store, headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds))
@@ -106,8 +114,10 @@ class MemberServer:
         self.space_guard = SpaceGuard(quota, store, applier.alarms, opened.member_id, self.replica.propose)
         self.replica.admit = self.space_guard.admit
         applier.quota, applier.on_no_room = quota, self.space_guard.raise_alarm
+        applier.keeps_checkpoints = options.lease_checkpoint_persist
         self.compactor = Compactor(store, options.compaction_step_rows, options.compaction_pause_seconds)
         self._compacted = store.compacted
+        self.auto_compactor = self._make_auto_compactor(options)
         self.log_compactor = LogCompactor(
             opened.backend,
             opened.wal,
@@ -147,6 +157,20 @@ class MemberServer:
         dice = random.SystemRandom()
         return make_node(self.opened, ticks, options.pre_vote, dice.randrange)
 
+    def _make_auto_compactor(self, options: MemberOptions) -> AutoCompactor | None:
+        plan = make_plan(
+            options.auto_compaction_mode,
+            options.auto_compaction_seconds,
+            options.auto_compaction_revisions,
+            trio.current_time(),
+        )
+        if plan is None:
+            return None
+        replica, store = self.replica, self.opened.store
+        return AutoCompactor(
+            plan, replica.propose, revision=lambda: store.revision, is_leader=lambda: replica.is_leader
+        )
+
     def methods(self) -> list[Method]:
         """All RPCs this member serves."""
         services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance, self.snapshot)
@@ -161,6 +185,8 @@ class MemberServer:
                 nursery.start_soon(self.watch.run)
                 nursery.start_soon(self.lease_expiry.run)
                 nursery.start_soon(self.compactor.run)
+                if self.auto_compactor is not None:
+                    nursery.start_soon(self.auto_compactor.run)
                 nursery.start_soon(self.log_compactor.run)
                 task_status.started()
         finally:

@@ -74,6 +74,11 @@ def _options(settings: MemberSettings) -> MemberOptions:
         compaction_step_rows=settings.storage.compaction_step_rows,
         compaction_pause_seconds=settings.storage.compaction_pause_seconds,
         wal_segments_kept=settings.storage.wal_segments_kept,
+        auto_compaction_mode=settings.storage.compaction_mode,
+        auto_compaction_seconds=settings.storage.retention_seconds,
+        auto_compaction_revisions=settings.storage.retention_revisions,
+        lease_checkpoint=settings.checks.lease_checkpoint,
+        lease_checkpoint_persist=settings.checks.lease_checkpoint_persist,
         watch_progress_seconds=settings.serving.watch_progress_seconds,
     )
 

@@ -19,7 +19,7 @@ from dualmode.member.headers import ResponseHeaders
 from dualmode.member.kv import ranges
 from dualmode.member.lease import apply as lease_apply
 from dualmode.member.lease.lessor import Lessor
-from dualmode.member.maintenance.downgrade import Downgrade
+from dualmode.member.maintenance.downgrade import Downgrade, parse_version
 from dualmode.member.maintenance.quota import UNLIMITED, cost_bytes
 from dualmode.storage.mvcc.store import Store
 
@@ -55,6 +55,8 @@ class Applier:
         self.counts = ApplyCounts()
         self.downgrade = Downgrade(store)
         self.quota = UNLIMITED
+        #: --experimental-enable-lease-checkpoint-persist
+        self.keeps_checkpoints = False
         #: Called (in a pass) when a request was applied that the quota had no room for.
         self.on_no_room: Callable[[], None] = lambda: None
         self._now = now
@@ -114,7 +116,13 @@ class Applier:
         return lease_apply.apply_revoke(self.store, self.lessor, self.store.leases, request, self._header_field)
 
     def _lease_checkpoint(self, request: Any) -> bytes:
-        return lease_apply.apply_checkpoint(self.lessor, self.store.leases, request, self._now(), self._header_field)
+        rows = self.store.leases if self._keeps_checkpoints() else None
+        return lease_apply.apply_checkpoint(self.lessor, rows, request, self._now(), self._header_field)
+
+    def _keeps_checkpoints(self) -> bool:
+        """As soon as no member is older than 3.6; before, where an option says so on all of them."""
+        version = self.membership.cluster_version
+        return self.keeps_checkpoints or (version is not None and parse_version(version) >= (3, 6))
 
     def _alarm(self, request: Any) -> bytes:
         answer = etcdserverpb.AlarmResponse(alarms=self.alarms.apply(request))

@@ -66,10 +66,13 @@ def apply_revoke(store: KeyDeletion, lessor: Lessor, rows: LeaseRows, request: A
     return header_field()
 
 
-def apply_checkpoint(lessor: Lessor, rows: LeaseRows, request: Any, now: float, header_field: HeaderField) -> bytes:
-    """Notes the remaining times of a LeaseCheckpointRequest; leases that are gone are passed over."""
+def apply_checkpoint(
+    lessor: Lessor, rows: LeaseRows | None, request: Any, now: float, header_field: HeaderField
+) -> bytes:
+    """Notes the remaining times of a LeaseCheckpointRequest; leases that are gone are passed over. Without `rows` the
+    notes do not outlive a restart."""
     for one in request.checkpoints:
         lease = lessor.checkpoint(one.ID, one.remaining_TTL, now)
-        if lease is not None:
+        if lease is not None and rows is not None:
             rows.save(lease.lease_id, lease.ttl_seconds, lease.remaining_seconds)
     return header_field()

@@ -19,8 +19,8 @@ _ROW: Final = b"downgrade"
 _VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.\d{1,9}(?:-[0-9A-Za-z.-]*)?(?:\+[0-9A-Za-z.+-]*)?)?", re.ASCII)
 
 
-def parse_target(text: str) -> tuple[int, int]:
-    """(major, minor) of what a client wrote. Raises WRONG_DOWNGRADE_VERSION_FORMAT."""
+def parse_version(text: str) -> tuple[int, int]:
+    """(major, minor) of a version, which a client may have written. Raises WRONG_DOWNGRADE_VERSION_FORMAT."""
     match = _VERSION.fullmatch(text)
     if match is None:
         raise errors.WRONG_DOWNGRADE_VERSION_FORMAT
@@ -37,7 +37,7 @@ def check_target(target: tuple[int, int], cluster_version: str | None, is_enable
     DOWNGRADE_IN_PROCESS."""
     if cluster_version is None:
         raise errors.CLUSTER_VERSION_UNAVAILABLE
-    major, minor = parse_target(cluster_version)
+    major, minor = parse_version(cluster_version)
     if target != (major, minor - 1):
         raise errors.INVALID_DOWNGRADE_TARGET
     if is_enabled:

@@ -181,7 +181,7 @@ class MaintenanceService:
         request = decode(etcdserverpb.DowngradeRequest, message)
         if request.action not in (_VALIDATE, _ENABLE, _CANCEL):
             raise _UNKNOWN_ACTION
-        target = (0, 0) if request.action == _CANCEL else downgrade.parse_target(request.version)
+        target = (0, 0) if request.action == _CANCEL else downgrade.parse_version(request.version)
         call.spawn(self._downgrade, call, request.action, target)
 
     async def _downgrade(self, call: UnaryCall, action: int, target: tuple[int, int]) -> None:

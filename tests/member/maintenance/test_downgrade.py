@@ -7,7 +7,7 @@ import pytest
 
 from dualmode import errors
 from dualmode.errors import RpcError
-from dualmode.member.maintenance.downgrade import Downgrade, check_target, parse_target, short_version
+from dualmode.member.maintenance.downgrade import Downgrade, check_target, parse_version, short_version
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 
@@ -24,13 +24,13 @@ from dualmode.storage.mvcc.store import Store
     ],
 )
 def test_versions_are_read(text: str, target: tuple[int, int]) -> None:
-    assert parse_target(text) == target
+    assert parse_version(text) == target
 
 
 @pytest.mark.parametrize("text", ["", "3", "3.", "v3.5", "3.5.x", "3.5.0.1", "-3.5", "3.5-alpha", "3.5\n"])
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(RpcError) as caught:
-        parse_target(text)
+        parse_version(text)
     assert caught.value == errors.WRONG_DOWNGRADE_VERSION_FORMAT
 
 
