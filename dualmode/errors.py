@@ -155,6 +155,10 @@ AUTH_NOT_ENABLED = _etcd(Code.FAILED_PRECONDITION, "authentication is not enable
 INVALID_AUTH_TOKEN = _etcd(Code.UNAUTHENTICATED, "invalid auth token")
 INVALID_AUTH_MANAGEMENT = _etcd(Code.INVALID_ARGUMENT, "invalid auth management")
 AUTH_OLD_REVISION = _etcd(Code.INVALID_ARGUMENT, "revision of auth store is old")
+# Not among etcd's canonical errors, hence Unknown and in the words of the library below.
+NO_PASSWORD_USER = RpcError(Code.UNKNOWN, "auth: authentication failed, password was given for no password user")
+TOKENS_NOT_SIGNED_HERE = RpcError(Code.UNKNOWN, "auth: token signing attempted with verify-only key")
+PASSWORD_TOO_LONG = RpcError(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
 NO_LEADER = _etcd(Code.UNAVAILABLE, "no leader")
 NOT_LEADER = _etcd(Code.FAILED_PRECONDITION, "not leader")
 LEADER_CHANGED = _etcd(Code.UNAVAILABLE, "leader changed")

@@ -55,6 +55,7 @@ def _store(member: MemberServer) -> Bindings:
         "etcd_mvcc_range_total": lambda: member.kv.ranges,
         "etcd_debugging_mvcc_current_revision": lambda: store.revision,
         "etcd_debugging_mvcc_compact_revision": lambda: store.compacted,
+        "etcd_debugging_auth_revision": lambda: applier.accounts.revision,
     }
 
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.rpc.calls import Reply
 
 
 class Proposal:
     """One request on its way through the log. Plain and slotted: one is made for every write."""
 
-    __slots__ = ("data", "deadline", "kind", "reply", "request", "term")
+    __slots__ = ("caller", "data", "deadline", "kind", "reply", "request", "term")
 
-    def __init__(self, data: bytes, kind: int, request: Any, reply: Reply, deadline: float) -> None:
+    def __init__(
+        self, data: bytes, kind: int, request: Any, reply: Reply, deadline: float, caller: Caller = NOBODY
+    ) -> None:
         self.data = data
         self.kind = kind
         self.request = request
+        self.caller = caller
         self.reply = reply
         #: Seconds on the loop's clock.
         self.deadline = deadline

@@ -18,6 +18,7 @@ from dualmode import errors, limits, log
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
+from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.member.cluster.conf_changes import apply_conf_change
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.log_writer import LogWriter
@@ -97,23 +98,24 @@ class Replica:
 
     # --- What services call ------------------------------------------------------------------------------------
 
-    def propose(self, kind: int, message: bytes, request: Any, reply: Reply) -> None:
+    def propose(self, kind: int, message: bytes, request: Any, reply: Reply, caller: Caller = NOBODY) -> None:
         """Sends a request through the log; `reply` hears its outcome. Raises `RpcError` when it is refused at once.
 
-        `message` is the serialised request as the client sent it, `request` the same decoded.
+        `message` is the serialised request as the client sent it, `request` the same decoded. `caller` is for whom,
+        while authentication is on.
         """
         if self._is_stopped:
             raise errors.STOPPED
         if len(self._incoming) >= limits.WAITING_PROPOSALS:
             raise errors.TOO_MANY_REQUESTS
-        data = requests.encode(kind, message, self._next_request_id())
+        data = requests.encode(kind, message, self._next_request_id(), caller)
         if len(data) > self._max_request_bytes:
             raise errors.REQUEST_TOO_LARGE
         if kind in requests.NEEDS_SPACE:
             if not self.free_space.has_space:
                 raise errors.NO_SPACE
             self.admit(kind, request)
-        self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds))
+        self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds, caller))
         self._wake.set()
 
     def when_readable(self, answer: Callable[[], None]) -> None:
@@ -333,13 +335,14 @@ class Replica:
     def _apply_request(self, entry: Entry, answers: list[tuple[Reply, bytes | RpcError]]) -> None:
         proposal = self._waiting.take(entry.index, entry.term)
         if proposal is not None:
-            answers.append((proposal.reply, self.applier.apply(proposal.kind, proposal.request)))
+            outcome = self.applier.apply(proposal.kind, proposal.request, proposal.caller, entry.index)
+            answers.append((proposal.reply, outcome))
             return
         lost = self._waiting.displaced(entry.index)
         if lost is not None:
             answers.append((lost.reply, errors.LEADER_CHANGED))
         decoded = requests.decode(entry.data)
-        self.applier.apply(decoded.kind, decoded.request)
+        self.applier.apply(decoded.kind, decoded.request, decoded.caller, entry.index)
 
     def _note_leadership(self) -> None:
         if self.has_leader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from dualmode import limits
 from dualmode.edge.outbox import Outbox
 from dualmode.member.apply.alarms import Alarms
 from dualmode.member.apply.applier import Applier
+from dualmode.member.auth.access import Access
+from dualmode.member.auth.assembly import AuthOptions, make_management
+from dualmode.member.auth.method_rules import guarded
+from dualmode.member.auth.passwords import Passwords
+from dualmode.member.auth.service import AuthService
+from dualmode.member.auth.verified_passwords import VerifiedPasswords
 from dualmode.member.cluster.membership import Membership
 from dualmode.member.cluster.service import ClusterService
 from dualmode.member.disk_door import DiskDoor
@@ -70,6 +77,7 @@ class MemberOptions:
     auto_compaction_revisions: int = 0  #: revision; 0: never
     lease_checkpoint: bool = False
     lease_checkpoint_persist: bool = False
+    auth: AuthOptions = AuthOptions()  # noqa: RUF009 - a constant
 
     @property
     def request_timeout_seconds(self) -> float:
@@ -90,7 +98,8 @@ class MemberServer:
         checkpoint_seconds = limits.LEASE_CHECKPOINT_INTERVAL_SECONDS if options.lease_checkpoint else None
         self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds), checkpoint_seconds)
         self.lessor.load(store.leases.all())
-        applier = Applier(store, self.lessor, Alarms(store), Membership(store), headers, trio.current_time)
+        management = make_management(store, options.auth, trio.current_time)
+        applier = Applier(store, self.lessor, Alarms(store), Membership(store), headers, trio.current_time, management)
         self.watch_hub = WatchHub(store, headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds))
         self.disk_door = DiskDoor(self.wal_sync_seconds.observe)
         request_ids = RequestIds(opened.member_id, int(time.time() * 1000))
@@ -131,12 +140,22 @@ class MemberServer:
         self.replica.on_applied = self._on_applied
         outbox.before_answers = self.replica.turn_at_once
         leader = OneMember()
+        self.access = Access(
+            management.accounts,
+            management.tokens,
+            store.leases,
+            trusts_certificates=options.auth.trusts_certificates,
+        )
         self.lease_expiry = LeaseExpiry(
-            self.lessor, leader, self.replica.propose, extend_seconds=options.election_seconds
+            self.lessor,
+            leader,
+            self.replica.propose,
+            propose_for=self.access.root,
+            extend_seconds=options.election_seconds,
         )
         self.replica.on_leadership.append(self.lease_expiry.on_leadership)
         self.leader_streams = LeaderStreams()
-        self.watch = WatchService(self.watch_hub, self.leader_streams)
+        self.watch = WatchService(self.watch_hub, self.leader_streams, self.access.check_read)
         self.lease = LeaseService(
             self.lessor,
             store.leases,
@@ -146,8 +165,11 @@ class MemberServer:
             header_field=lambda: headers.field(store.revision),
             next_lease_id=request_ids.next_lease,
             request_timeout_seconds=options.request_timeout_seconds,
+            guard=self.access,
         )
-        self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical)
+        self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical, self.access)
+        passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
+        self.auth = AuthService(self.replica, management.accounts, self.access, management.tokens, passwords)
         self.cluster = ClusterService(self.replica)
         self.maintenance = MaintenanceService(self.replica, options.quota_bytes, options.heartbeat_seconds)
         self.snapshot = SnapshotService(self.replica, options.data_dir)
@@ -172,9 +194,9 @@ class MemberServer:
         )
 
     def methods(self) -> list[Method]:
-        """All RPCs this member serves."""
-        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance, self.snapshot)
-        return [method for service in services for method in service.methods()]
+        """All RPCs this member serves, each behind the rule of who may call it."""
+        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance, self.snapshot, self.auth)
+        return [guarded(method, self.access) for service in services for method in service.methods()]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled. Raises `StorageError` when the disk fails; the first error ends everything."""

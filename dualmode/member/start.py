@@ -17,6 +17,7 @@ from dualmode.config.settings import MemberSettings
 from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError
+from dualmode.member.auth.assembly import AuthOptions
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
 from dualmode.member.publish import publish
 from dualmode.member.routes import MemberRoutes
@@ -38,7 +39,12 @@ async def run(settings: MemberSettings, *, ready: Callable[[], None]) -> None:
     except BaseException:
         serving.abandon()
         raise
-    member = MemberServer(_options(settings), opened, outbox)
+    try:
+        member = MemberServer(_options(settings), opened, outbox)
+    except BaseException:
+        serving.abandon()
+        opened.close()
+        raise
     try:
         await until_cancelled(lambda stopping: _live(settings, member, serving, ready, stopping))
     finally:
@@ -80,6 +86,12 @@ def _options(settings: MemberSettings) -> MemberOptions:
         lease_checkpoint=settings.checks.lease_checkpoint,
         lease_checkpoint_persist=settings.checks.lease_checkpoint_persist,
         watch_progress_seconds=settings.serving.watch_progress_seconds,
+        auth=AuthOptions(
+            settings.auth.token,
+            settings.auth.token_ttl_seconds,
+            settings.auth.bcrypt_cost,
+            trusts_certificates=settings.serving.tls.client_cert_auth,
+        ),
     )
 
 

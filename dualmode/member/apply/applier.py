@@ -1,7 +1,8 @@
 """Decides: what a log entry does to the store and what its proposer is told; the same on every member.
 
 One method per kind of request, found through a table. Each gives the serialised answer or raises `RpcError` having
-changed nothing. The replica drives it inside a pass of the store.
+changed nothing. The replica drives it inside a pass of the store. While authentication is on, each entry is first held
+against what its proposer may do now: users and roles may have changed since it was proposed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests, txn, writes
 from dualmode.member.apply.alarms import Alarms
+from dualmode.member.auth.caller import NOBODY, Caller
+from dualmode.member.auth.gate import Gate
+from dualmode.member.auth.management import Management
 from dualmode.member.cluster.membership import Membership
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.kv import ranges
@@ -46,6 +50,7 @@ class Applier:
         membership: Membership,
         headers: ResponseHeaders,
         now: Callable[[], float],
+        management: Management,
     ) -> None:
         self.store = store
         self.lessor = lessor
@@ -60,6 +65,11 @@ class Applier:
         #: Called (in a pass) when a request was applied that the quota had no room for.
         self.on_no_room: Callable[[], None] = lambda: None
         self._now = now
+        self.accounts = management.accounts
+        self._gate = Gate(management.accounts, store.leases)
+        self._management = management
+        #: Of the entry that is being applied.
+        self._index = 0
         self.effects: dict[int, Effect] = {
             requests.PUT: self._put,
             requests.DELETE_RANGE: self._delete_range,
@@ -69,10 +79,13 @@ class Applier:
             requests.LEASE_REVOKE: self._lease_revoke,
             requests.LEASE_CHECKPOINT: self._lease_checkpoint,
             requests.ALARM: self._alarm,
+            requests.AUTHENTICATE: self._authenticate,
             requests.CLUSTER_VERSION_SET: self._cluster_version_set,
             requests.CLUSTER_MEMBER_ATTR_SET: self._member_attributes_set,
             requests.DOWNGRADE_INFO_SET: self._downgrade_info_set,
         }
+
+        self.effects |= {kind: self._managing(change) for kind, change in management.effects.items()}
 
     def _header_field(self) -> bytes:
         return self.headers.field(self.store.revision)
@@ -141,17 +154,34 @@ class Applier:
         self.downgrade.set(request.enabled, request.ver)
         return self._header_field()
 
-    def apply(self, kind: int, request: Any) -> bytes | RpcError:
-        """Does one request; gives its answer or the error its proposer is told."""
+    def _authenticate(self, request: Any) -> bytes:
+        answer = self._management.authenticate(request, self._index)
+        return self._header_field() + answer
+
+    def _managing(self, change: Callable[[Any], None]) -> Effect:
+        """A change of users or roles, which is answered with a header and nothing else."""
+
+        def effect(request: Any) -> bytes:
+            change(request)
+            return self._header_field()
+
+        return effect
+
+    def apply(self, kind: int, request: Any, caller: Caller = NOBODY, index: int = 0) -> bytes | RpcError:
+        """Does one request, of the entry at `index`, for who proposed it; gives its answer or the error its proposer
+        is told."""
         effect = self.effects.get(kind)
         if effect is None:
             return self._header_field()
+        self._index = index
         if not self.alarms.is_quiet:
             refusal = self.alarms.refusal(kind, grows=cost_bytes(kind, request) > 0)
             if refusal is not None:
                 return refusal
         had_room = self.quota.has_room(self.store.total_size, kind, request)
         try:
+            if self.accounts.is_enabled:
+                self._gate.check(kind, request, caller)
             answer = effect(request)
         except RpcError as error:
             return error

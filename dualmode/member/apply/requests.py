@@ -2,7 +2,7 @@
 
 The bytes of a client's request go into the entry as they came: only a tag and a length are put in front and a header
 behind (field 100, RequestHeader {ID=1, username=2, auth_revision=3}), in ascending field order as etcd writes them.
-While authentication is on the header says for whom it is proposed, since every member has to judge that when it applies.
+While authentication is on the header says for whom it is proposed: every member judges that when it applies.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from dualmode.api import etcdserverpb
 from dualmode.member.apply import requests
+from dualmode.member.auth.access import Access
+from dualmode.member.auth.caller import NOBODY
 from dualmode.member.kv import checks, ranges
 from dualmode.member.replica import Replica
-from dualmode.rpc.calls import Kind, Method, Reply, UnaryCall
+from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
 
 _SERVICE = "etcdserverpb.KV"
@@ -22,8 +24,10 @@ _ONE_BYTE_LENGTHS: Final = 0x80
 class KvService:
     """`etcdserverpb.KV` of one member."""
 
-    def __init__(self, replica: Replica, max_txn_operations: int, wait_for_compaction: Any) -> None:
+    def __init__(self, replica: Replica, max_txn_operations: int, wait_for_compaction: Any, access: Access) -> None:
         self._replica = replica
+        self._accounts = replica.applier.accounts
+        self._access = access
         self._store = replica.store
         self._headers = replica.applier.headers
         self._max_txn_operations = max_txn_operations
@@ -61,40 +65,53 @@ class KvService:
         else:
             self._replica.when_readable(lambda: self._answer_range(call, request))
 
-    def _answer_get(self, call: Reply, key: bytes) -> None:
+    def _answer_get(self, call: UnaryCall, key: bytes) -> None:
+        if self._accounts.is_enabled:
+            self._access.check_read(call, key, b"")
         store = self._store
         call.reply(ranges.one_key(store.get(key), self._headers.field(store.revision)))
 
-    def _answer_range(self, call: Reply, request: Any) -> None:
+    def _answer_range(self, call: UnaryCall, request: Any) -> None:
+        if self._accounts.is_enabled:
+            self._access.check_read(call, request.key, request.range_end)
         store = self._store
         call.reply(ranges.execute(store, request, self._headers.field(store.revision)))
 
     def put(self, call: UnaryCall, message: bytes) -> None:
         request = decode(etcdserverpb.PutRequest, message)
         checks.check_put(request)
-        self._replica.propose(requests.PUT, message, request, call)
+        self._propose(requests.PUT, message, request, call)
 
     def delete_range(self, call: UnaryCall, message: bytes) -> None:
         request = decode(etcdserverpb.DeleteRangeRequest, message)
         checks.check_delete_range(request)
-        self._replica.propose(requests.DELETE_RANGE, message, request, call)
+        self._propose(requests.DELETE_RANGE, message, request, call)
 
     def txn(self, call: UnaryCall, message: bytes) -> None:
         """Through the log if it may write; else read like a Range."""
         request = decode(etcdserverpb.TxnRequest, message)
         checks.check_txn(request, self._max_txn_operations)
         if not checks.is_read_only(request):
-            self._replica.propose(requests.TXN, message, request, call)
+            self._propose(requests.TXN, message, request, call)
         elif checks.is_serializable(request):
             self._answer_txn(call, request)
         else:
             self._replica.when_readable(lambda: self._answer_txn(call, request))
 
-    def _answer_txn(self, call: Reply, request: Any) -> None:
+    def _propose(self, kind: int, message: bytes, request: Any, call: UnaryCall) -> None:
+        caller = self._access.named_caller_of(call) if self._accounts.is_enabled else NOBODY
+        self._replica.propose(kind, message, request, call, caller)
+
+    def _answer_txn(self, call: UnaryCall, request: Any) -> None:
+        if self._accounts.is_enabled:
+            self._access.check_txn(call, request)
         call.reply(self._replica.applier.read_only_txn(request))
 
     def compact(self, call: UnaryCall, message: bytes) -> None:
-        """Answered when the compaction is scheduled; `physical` waits until this member has done it."""
+        """Answered when the compaction is scheduled; `physical` waits until this member has done it.
+
+        For root alone, which is asked before (`auth.method_rules`): the entry itself is no user's.
+        """
         request = decode(etcdserverpb.CompactionRequest, message)
         reply = self._wait_for_compaction(call, request.revision) if request.physical else call
         self._replica.propose(requests.COMPACTION, message, request, reply)

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from dualmode import errors
-from dualmode.rpc.calls import Reply, UnaryCall
+from dualmode.member.auth.caller import NOBODY, Caller
+from dualmode.rpc.calls import Reply, ServerStream, UnaryCall
 
 #: (kind of request, serialised request, the same decoded, who hears of the outcome); raises `RpcError` if refused.
 Propose = Callable[[int, bytes, Any, Reply], None]
+#: The same for a user.
+ProposeFor = Callable[[int, bytes, Any, Reply, Caller], None]
 
 
 class Leader(Protocol):
@@ -49,8 +52,11 @@ class OneMember:
 class Guard(Protocol):
     """Who may do what with leases while authentication is on. Each raises `RpcError` when it is not allowed."""
 
-    def check_user(self, call: UnaryCall) -> None:
-        """Any user that exists."""
+    def check_user(self, call: UnaryCall) -> Caller:
+        """Any user that exists; gives them."""
+
+    def check_renewal(self, stream: ServerStream, lease_id: int) -> None:
+        """Who may write all keys on the lease."""
 
     def check_readable(self, call: UnaryCall, keys: Iterable[bytes]) -> None:
         """Who may read all these keys."""
@@ -62,7 +68,11 @@ class Guard(Protocol):
 class NoGuard:
     """The rules while authentication is off."""
 
-    def check_user(self, call: UnaryCall) -> None:
+    def check_user(self, call: UnaryCall) -> Caller:
+        """Everyone, whoever they are."""
+        return NOBODY
+
+    def check_renewal(self, stream: ServerStream, lease_id: int) -> None:
         """Everyone."""
 
     def check_readable(self, call: UnaryCall, keys: Iterable[bytes]) -> None:

@@ -15,7 +15,8 @@ from dualmode import limits, log
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
-from dualmode.member.lease.access import Leader, Propose
+from dualmode.member.auth.caller import NOBODY, Caller
+from dualmode.member.lease.access import Leader, ProposeFor
 from dualmode.member.lease.lessor import Lessor
 
 _log = log.get("lease")
@@ -24,21 +25,24 @@ _log = log.get("lease")
 class LeaseExpiry:
     """The task that looks at the lessor's clock. It is the `Reply` of all that it proposes.
 
-    `extend_seconds` is what every lease lives longer after an election: an election timeout.
+    `extend_seconds` is what every lease lives longer after an election: an election timeout. `propose_for` gives who
+    may revoke any lease (root, while authentication is on).
     """
 
     def __init__(
         self,
         lessor: Lessor,
         leader: Leader,
-        propose: Propose,
+        propose: ProposeFor,
         *,
+        propose_for: Callable[[], Caller] = lambda: NOBODY,
         extend_seconds: float,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         self._lessor = lessor
         self._leader = leader
         self._propose = propose
+        self._propose_for = propose_for
         self._extend_seconds = extend_seconds
         self._now = now
         self._in_flight = 0
@@ -92,7 +96,7 @@ class LeaseExpiry:
     def _start(self, kind: int, request: Any) -> None:
         self._in_flight += 1
         try:
-            self._propose(kind, request.SerializeToString(), request, self)
+            self._propose(kind, request.SerializeToString(), request, self, self._propose_for())
         except RpcError:
             self._in_flight -= 1
             raise

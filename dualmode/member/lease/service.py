@@ -11,8 +11,9 @@ from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
+from dualmode.member.auth.caller import NOBODY
 from dualmode.member.leader_streams import LeaderStreams
-from dualmode.member.lease.access import Guard, Leader, NoGuard, Propose
+from dualmode.member.lease.access import Guard, Leader, NoGuard, ProposeFor
 from dualmode.member.lease.lessor import Lease, Lessor
 from dualmode.member.lease.waiting import Answer, Outcome
 from dualmode.rpc.calls import Kind, Method, ServerStream, UnaryCall
@@ -43,7 +44,7 @@ class LeaseService:
         leader: Leader,
         leader_streams: LeaderStreams,
         *,
-        propose: Propose,
+        propose: ProposeFor,
         header_field: Callable[[], bytes],
         next_lease_id: Callable[[], int],
         request_timeout_seconds: float,
@@ -76,18 +77,18 @@ class LeaseService:
     def grant(self, call: UnaryCall, message: bytes) -> None:
         """A lease without an id gets one of ours, which is then part of the proposal: every member must use it."""
         request = decode(etcdserverpb.LeaseGrantRequest, message)
-        self._guard.check_user(call)
+        caller = self._guard.check_user(call)
         if request.ID == 0:
             while request.ID == 0 or self._lessor.has(request.ID):
                 request.ID = self._next_lease_id()
             message = request.SerializeToString()
-        self._propose(requests.LEASE_GRANT, message, request, call)
+        self._propose(requests.LEASE_GRANT, message, request, call, caller)
 
     def revoke(self, call: UnaryCall, message: bytes) -> None:
         """Answered when the lease and its keys are gone."""
         request = decode(etcdserverpb.LeaseRevokeRequest, message)
-        self._guard.check_user(call)
-        self._propose(requests.LEASE_REVOKE, message, request, call)
+        caller = self._guard.check_user(call)
+        self._propose(requests.LEASE_REVOKE, message, request, call, caller)
 
     # --- Keep-alive --------------------------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ class LeaseService:
         with self._leader_streams.holding(stream):
             while (message := await stream.receive()) is not None:
                 lease_id = decode(request_class, message).ID
+                self._guard.check_renewal(stream, lease_id)
                 # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
                 header_field = self._header_field()
                 ttl = self._renew_at_once(lease_id)
@@ -157,7 +159,7 @@ class LeaseService:
         """A lease that is renewed has its whole time again, also for the next leader, before the client hears so."""
         request = etcdserverpb.LeaseCheckpointRequest(checkpoints=[etcdserverpb.LeaseCheckpoint(ID=lease_id)])
         done = Answer()
-        self._propose(requests.LEASE_CHECKPOINT, request.SerializeToString(), request, done)
+        self._propose(requests.LEASE_CHECKPOINT, request.SerializeToString(), request, done, NOBODY)
         await done.wait()
 
     # --- Questions ---------------------------------------------------------------------------------------------

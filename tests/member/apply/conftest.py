@@ -9,6 +9,8 @@ import pytest
 from dualmode.errors import RpcError
 from dualmode.member.apply.alarms import Alarms
 from dualmode.member.apply.applier import Applier
+from dualmode.member.auth.assembly import AuthOptions, make_management
+from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.member.cluster.membership import Membership
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.lease.lessor import Lessor
@@ -24,14 +26,20 @@ class Bench:
         self.lessor = Lessor(2)
         self.index = 0
         self.applier = Applier(
-            store, self.lessor, Alarms(store), Membership(store), ResponseHeaders(1, 2), now=lambda: 0.0
+            store,
+            self.lessor,
+            Alarms(store),
+            Membership(store),
+            ResponseHeaders(1, 2),
+            now=lambda: 0.0,
+            management=make_management(store, AuthOptions(), lambda: 0.0),
         )
 
-    def apply(self, kind: int, request: Any, response: Any) -> Any:
+    def apply(self, kind: int, request: Any, response: Any, caller: Caller = NOBODY) -> Any:
         """The decoded answer, or the RpcError; each call is a pass of its own."""
         self.index += 1
         self.store.begin_pass()
-        outcome = self.applier.apply(kind, request)
+        outcome = self.applier.apply(kind, request, caller, self.index)
         self.store.end_pass(self.index, 1)
         return outcome if isinstance(outcome, RpcError) else response.FromString(outcome)
 

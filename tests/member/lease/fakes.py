@@ -12,6 +12,7 @@ from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
+from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.apply import apply_checkpoint, apply_grant, apply_revoke
@@ -168,7 +169,7 @@ class Scene:
     def header_field(self) -> bytes:
         return HEADERS.field(5)
 
-    def propose(self, kind: int, message: bytes, request: Any, reply: Reply) -> None:
+    def propose(self, kind: int, message: bytes, request: Any, reply: Reply, caller: Caller = NOBODY) -> None:
         if self.refusal is not None:
             raise self.refusal
         assert type(request).FromString(message) == request
