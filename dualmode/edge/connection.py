@@ -254,8 +254,8 @@ class Connection:
                 sink = self._sinks.pop(stream_id, None)
                 if sink is not None:
                     sink.on_reset(error_code)
-            case BodyTooLarge(stream_id, head):
-                head.route.refuse_body(self, stream_id, head)
+            case BodyTooLarge(stream_id, head, start):
+                head.route.refuse_body(self, stream_id, head, start)
             case ConnectionEnded(error):
                 if error:
                     _log.debug("connection ended", peer=self.peer.address, error=error)

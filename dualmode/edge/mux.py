@@ -36,7 +36,7 @@ class FixedRoute:
         """Answers; HEAD gets no body."""
         link.respond(stream_id, self._fields, b"" if head.method == b"HEAD" else self._body)
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Whatever came with it, the answer stays."""
         self.serve(link, stream_id, head, b"")
 

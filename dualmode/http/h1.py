@@ -28,6 +28,7 @@ from dualmode.http.h1_messages import (
     written_fields,
 )
 from dualmode.http.interface import (
+    BODY_START_BYTES,
     STREAMED,
     BodyTooLarge,
     Classifier,
@@ -267,7 +268,7 @@ class Http1ServerConnection:
             exchange.is_told = True
             self._events.append(RequestStarted(exchange.stream_id, head))
         elif body_bytes > exchange.body_limit:
-            self._refuse_body(exchange)
+            self._refuse_body(exchange, self._input[: min(body_bytes, BODY_START_BYTES)])
             return
         if parser.they_are_waiting_for_100_continue:
             self._send(exchange, h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
@@ -306,15 +307,15 @@ class Http1ServerConnection:
         elif exchange.body_limit >= 0:
             exchange.body += data
             if len(exchange.body) > exchange.body_limit:
-                self._refuse_body(exchange)
+                self._refuse_body(exchange, exchange.body[:BODY_START_BYTES])
 
-    def _refuse_body(self, exchange: _Exchange) -> None:
+    def _refuse_body(self, exchange: _Exchange, start: bytearray) -> None:
         """Too large: the driver answers, what still comes is dropped, and the connection ends with the answer."""
         exchange.body = bytearray()
         exchange.body_limit = STREAMED - 1
         exchange.is_told = True
         self._is_closing = True
-        self._events.append(BodyTooLarge(exchange.stream_id, exchange.head))
+        self._events.append(BodyTooLarge(exchange.stream_id, exchange.head, bytes(start)))
 
     def _on_request_end(self, exchange: _Exchange, trailers: Pairs) -> None:
         exchange.request_done = True

@@ -128,12 +128,20 @@ class RequestStarted:
     head: RequestHead
 
 
+#: How much is kept of a body that is dropped: a gRPC message says its size there.
+BODY_START_BYTES = 5
+
+
 @dataclass(frozen=True, slots=True)
 class BodyTooLarge:
-    """A gathered body went over its limit. The rest of it is dropped; the driver answers."""
+    """A gathered body went over its limit. All of it is dropped but its first bytes; the driver answers.
+
+    `start` has BODY_START_BYTES, or fewer where no more have come.
+    """
 
     stream_id: int
     head: RequestHead
+    start: bytes
 
 
 @dataclass(frozen=True, slots=True)

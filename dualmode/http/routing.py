@@ -75,8 +75,8 @@ class Route(Protocol):
         """Answers, or takes over. For a streamed body it is called at the head, with b"", and gives the Sink for
         the rest; a Sink given for a whole request hears of `on_reset` and `on_drained` only."""
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
-        """The body went over `body_limit`: answer so."""
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
+        """The body went over `body_limit`: answer so. `start` is as in `BodyTooLarge`."""
 
 
 class Mux(Protocol):

@@ -37,7 +37,7 @@ class GrpcForwardRoute:
         call.begin()
         return call.from_client
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Never called: bodies are streamed."""
 
 

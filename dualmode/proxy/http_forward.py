@@ -83,7 +83,7 @@ class HttpForwardRoute:
         link.spawn(self._forward, exchange)
         return exchange
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Never called: bodies are streamed."""
 
     async def _forward(self, exchange: _Exchange) -> None:

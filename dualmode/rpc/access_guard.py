@@ -50,9 +50,9 @@ class CorsRoute:
         """See routing.Route."""
         return self._route.serve(CorsLink(link, self._pairs), stream_id, head, body)
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""
-        self._route.refuse_body(CorsLink(link, self._pairs), stream_id, head)
+        self._route.refuse_body(CorsLink(link, self._pairs), stream_id, head, start)
 
 
 class CorsLink:

@@ -10,7 +10,6 @@ import zlib
 from typing import Final
 
 from dualmode.errors import Code, RpcError
-from dualmode.http.interface import RequestHead
 
 PREFIX_BYTES: Final = 5
 _PREFIX: Final = struct.Struct(">BI")
@@ -32,11 +31,10 @@ def too_large(size_bytes: int, limit_bytes: int) -> RpcError:
     return RpcError(Code.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({size_bytes} vs. {limit_bytes})")
 
 
-def refusal_of_size(head: RequestHead, limit_bytes: int, prefix_bytes: int = PREFIX_BYTES) -> RpcError:
-    """For a body that was dropped unread: with the size that was announced, else the least that it must have."""
-    announced = head.get(b"content-length")
-    size = int(announced[:16]) - prefix_bytes if announced is not None and announced.isdigit() else 0
-    return too_large(max(size, limit_bytes + 1), limit_bytes)
+def refusal_of_size(start: bytes, limit_bytes: int) -> RpcError:
+    """For a body that was dropped because no message within the limit fills it: its first bytes say the size."""
+    length = _PREFIX.unpack_from(start)[1] if len(start) >= PREFIX_BYTES else limit_bytes + 1
+    return too_large(length, limit_bytes) if length > limit_bytes else _SECOND_MESSAGE
 
 
 def check_encoding(encoding: bytes | None) -> None:

@@ -35,6 +35,6 @@ class JsonNotFoundRoute:
         """See routing.Route."""
         refuse(link, stream_id, NOT_FOUND)
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Whatever came with it, there is nothing here."""
         refuse(link, stream_id, NOT_FOUND)

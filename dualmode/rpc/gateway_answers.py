@@ -13,8 +13,9 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from dualmode.errors import HTTP_STATUS, Code, RpcError
-from dualmode.http.interface import Fields
+from dualmode.http.interface import Fields, RequestHead
 from dualmode.http.routing import Link
+from dualmode.rpc.framing import too_large
 from dualmode.rpc.json_encode import encode
 from dualmode.rpc.status import encode_message
 
@@ -72,6 +73,13 @@ def as_json(message_class: Any, message: bytes) -> str:
         return encode(message_class.FromString(message))
     except DecodeError as error:
         raise RpcError(Code.INTERNAL, f"the answer cannot be decoded: {error}") from None
+
+
+def refusal_of_size(head: RequestHead, limit_bytes: int) -> RpcError:
+    """For a text that was dropped unread: with the size that was announced, else the least that it must have."""
+    announced = head.get(b"content-length")
+    size = int(announced[:16]) if announced is not None and announced.isdigit() else 0
+    return too_large(max(size, limit_bytes + 1), limit_bytes)
 
 
 def refuse(link: Link, stream_id: int, error: RpcError) -> None:

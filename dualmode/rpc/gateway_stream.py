@@ -8,13 +8,13 @@ from dualmode import limits
 from dualmode.errors import RpcError
 from dualmode.http.interface import STREAMED, RequestHead
 from dualmode.http.routing import Link, Sink
-from dualmode.rpc import framing
 from dualmode.rpc.calls import Kind
 from dualmode.rpc.gateway_answers import (
     METHOD_NOT_ALLOWED,
     OK_HEAD,
     as_json,
     error_head,
+    refusal_of_size,
     refuse,
     stream_error_line,
     stream_line,
@@ -93,6 +93,6 @@ class JsonStreamRoute:
             stream.inbox.end()
         return stream.start()
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""
-        refuse(link, stream_id, framing.refusal_of_size(head, self.body_limit, prefix_bytes=0))
+        refuse(link, stream_id, refusal_of_size(head, self.body_limit))

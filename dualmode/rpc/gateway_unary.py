@@ -8,10 +8,9 @@ from dualmode import limits
 from dualmode.errors import RpcError
 from dualmode.http.interface import RequestHead
 from dualmode.http.routing import Link, Sink
-from dualmode.rpc import framing
 from dualmode.rpc.calls import UnaryHandler
 from dualmode.rpc.faults import status_of
-from dualmode.rpc.gateway_answers import METHOD_NOT_ALLOWED, OK_HEAD, as_json, refuse
+from dualmode.rpc.gateway_answers import METHOD_NOT_ALLOWED, OK_HEAD, as_json, refusal_of_size, refuse
 from dualmode.rpc.gateway_request import json_metadata, serialised
 from dualmode.rpc.table import Entry
 from dualmode.rpc.unary import UnaryBase
@@ -68,6 +67,6 @@ class JsonUnaryRoute:
             call.fail(status_of(fault, entry.method.path.decode()))
         return call.park()
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""
-        refuse(link, stream_id, framing.refusal_of_size(head, self.body_limit, prefix_bytes=0))
+        refuse(link, stream_id, refusal_of_size(head, self.body_limit))

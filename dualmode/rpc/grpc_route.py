@@ -46,5 +46,5 @@ class UnknownMethodRoute:
             error = self._table.unknown(head.path)
         link.respond(stream_id, error_only(error, http_status), b"")
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Never called: the body is streamed, and nobody reads it."""

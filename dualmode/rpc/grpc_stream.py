@@ -53,7 +53,7 @@ class GrpcStreamRoute:
             stream.inbox.end()
         return stream.start()
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""
-        error = framing.refusal_of_size(head, self.entry.shared.receive_limit_bytes)
+        error = framing.refusal_of_size(start, self.entry.shared.receive_limit_bytes)
         GrpcStream(self.entry, link, stream_id, metadata_of(head)).end(error)

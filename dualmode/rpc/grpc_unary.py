@@ -73,8 +73,8 @@ class GrpcUnaryRoute:
             call.fail(status_of(fault, entry.method.path.decode()))
         return None if call.is_over else call.park()
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""
         self.entry.counters.started += 1
         call = GrpcCall(self.entry, link, stream_id, metadata_of(head))
-        call.fail(framing.refusal_of_size(head, self.entry.shared.receive_limit_bytes))
+        call.fail(framing.refusal_of_size(start, self.entry.shared.receive_limit_bytes))

@@ -34,7 +34,7 @@ class PageRoute:
         link.respond(stream_id, answer.head, b"" if head.method == b"HEAD" else answer.body)
         return None
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """A body says nothing here."""
         self.serve(link, stream_id, head, b"")
 
@@ -61,7 +61,7 @@ class AwaitedPageRoute:
             link.respond(stream_id, refused.head, refused.body)
         return None
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """A body says nothing here."""
         self.serve(link, stream_id, head, b"")
 

@@ -95,7 +95,7 @@ def test_fixed_answers() -> None:
     link = RecordingLink()
     NOT_FOUND.serve(link, 1, head(b"/", method=b"GET"), b"")
     NOT_FOUND.serve(link, 3, head(b"/", method=b"HEAD"), b"")
-    FixedRoute(204, b"").refuse_body(link, 5, head(b"/"))
+    FixedRoute(204, b"").refuse_body(link, 5, head(b"/"), b"")
     (_, fields, body), (_, head_fields, nothing), (_, empty, _) = link.responses
     assert isinstance(fields, Fields)
     assert body == b"404 page not found\n"

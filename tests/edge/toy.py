@@ -52,7 +52,7 @@ class Whole:
     def serve(self, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink | None:
         return self.function(link, stream_id, head, body)
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         link.respond(stream_id, Fields((b":status", b"413")), b"too large")
 
 

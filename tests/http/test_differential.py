@@ -57,7 +57,7 @@ class Side:
         elif isinstance(event, StreamEnded):
             story.end = event.trailers
         elif isinstance(event, BodyTooLarge):
-            story.end = "too large"
+            story.end = ("too large", event.start)
         elif isinstance(event, StreamReset):
             story.end = ("reset", event.error_code, event.by_peer)
 

@@ -269,10 +269,12 @@ def test_an_answer_before_the_end_of_the_request_closes() -> None:
 
 
 def test_a_body_over_its_limit() -> None:
-    for raw in (POST, CHUNKED + b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"):
+    chunked = CHUNKED + b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
+    for raw, start in ((POST + GET, b"hello"), (chunked, b"abcde")):
         wire = Wire(body_limit=4)
         wire.feed(raw)
-        assert [type(event) for event in wire.events] == [BodyTooLarge]
+        assert [event.start for event in wire.events if isinstance(event, BodyTooLarge)] == [start]
+        assert len(wire.events) == 1
         assert wire.server.is_finished
 
 

@@ -100,7 +100,8 @@ class Everything:
         link.reset_stream(stream_id, 8)
         return None
 
-    def refuse_body(self, link: Link, stream_id: int, head: RequestHead) -> None:
+    def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
+        assert start == b"some"
         link.respond(stream_id, Fields((b":status", b"413")), b"")
 
 
@@ -110,7 +111,7 @@ def test_cors_headers_come_with_every_answer() -> None:
     route = AccessGuard(AccessRules([], []))(head(), PLAIN, Everything())
     assert route.body_limit == 7
     route.serve(link, 1, head(), b"")
-    route.refuse_body(link, 3, head())
+    route.refuse_body(link, 3, head(), b"some")
     assert (link.answer(1).body, link.answer(1).reset_code, link.acknowledged_bytes) == (b"body", 8, 3)
     for stream_id, status in ((1, b"200"), (3, b"413")):
         answer = link.answer(stream_id)

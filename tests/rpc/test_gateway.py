@@ -16,6 +16,7 @@ from dualmode.errors import HTTP_STATUS, Code, RpcError
 from dualmode.http.interface import STREAMED, RequestHead
 from dualmode.rpc.calls import Kind, Method, ServerStream, UnaryCall, UnaryHandler
 from dualmode.rpc.gateway import JsonNotFoundRoute, json_routes
+from dualmode.rpc.gateway_answers import refusal_of_size
 from dualmode.rpc.gateway_request import json_metadata
 from dualmode.rpc.json_paths import JSON_PATHS
 from dualmode.rpc.table import MethodTable, Shared
@@ -142,8 +143,15 @@ def test_large_requests() -> None:
     route = json_routes(put_table(answer_with_lease, shared))[b"/v3/kv/put"]
     assert route.body_limit == 12
     link = FakeLink()
-    route.refuse_body(link, 1, json_head(b"/v3/kv/put", (b"content-length", b"99")))
+    route.refuse_body(link, 1, json_head(b"/v3/kv/put", (b"content-length", b"99")), b"{")
     assert json.loads(link.answer().body)["message"] == "grpc: received message larger than max (99 vs. 12)"
+
+
+@pytest.mark.parametrize(("announced", "size"), [(b"99", 99), (b"7", 13), (b"x", 13), (None, 13)])
+def test_the_size_of_a_text_that_was_dropped(announced: bytes | None, size: int) -> None:
+    fields = () if announced is None else ((b"content-length", announced),)
+    error = refusal_of_size(json_head(b"/v3/kv/put", *fields), 12)
+    assert error.message == f"grpc: received message larger than max ({size} vs. 12)"
 
 
 def test_headers_become_metadata() -> None:
@@ -185,7 +193,7 @@ def test_a_parked_call_is_late() -> None:
 def test_nothing_here() -> None:
     link = FakeLink()
     JsonNotFoundRoute().serve(link, 1, json_head(b"/v3/nothing"), b"")
-    JsonNotFoundRoute().refuse_body(link, 3, json_head(b"/v3/nothing"))
+    JsonNotFoundRoute().refuse_body(link, 3, json_head(b"/v3/nothing"), b"")
     for stream_id in (1, 3):
         assert link.answer(stream_id).field(b":status") == b"404"
         assert json.loads(link.answer(stream_id).body)["code"] == 5
@@ -288,7 +296,7 @@ async def test_a_request_of_one_message(nursery: trio.Nursery, body: bytes) -> N
     present(route.serve(link, 1, json_head(b"/v3/watch"), body))
     await settle()
     assert link.answer().body == b'{"result":{}}\n'
-    route.refuse_body(link, 3, json_head(b"/v3/watch"))
+    route.refuse_body(link, 3, json_head(b"/v3/watch"), b"")
     assert link.answer(3).field(b":status") == b"429"
     route.serve(link, 5, json_head(b"/v3/watch", method=b"PUT"), b"")
     assert link.answer(5).field(b":status") == b"501"

@@ -125,7 +125,7 @@ async def test_a_request_of_one_message_comes_as_a_whole(nursery: trio.Nursery) 
     present(route.serve(link, 1, grpc_head(PATH), frame(b"\3")))
     await settle()
     assert link.answer().messages == [b"0", b"1", b"2"]
-    route.refuse_body(link, 3, grpc_head(PATH))
+    route.refuse_body(link, 3, grpc_head(PATH), b"\0\0\0\0\x65")
     assert link.answer(3).grpc_status == (8, "grpc: received message larger than max (101 vs. 100)")
 
 

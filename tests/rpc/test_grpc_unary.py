@@ -166,7 +166,7 @@ def test_too_large_a_request() -> None:
     link = FakeLink()
     route = route_of(echo, Shared(receive_limit_bytes=10))
     assert route.body_limit == 15
-    route.refuse_body(link, 1, grpc_head(PATH, (b"content-length", b"25")))
+    route.refuse_body(link, 1, grpc_head(PATH), b"\0\0\0\0\x14")
     assert link.answer().grpc_status == (8, "grpc: received message larger than max (20 vs. 10)")
     assert route.entry.counters.handled(Code.RESOURCE_EXHAUSTED) == route.entry.counters.started == 1
 

@@ -23,7 +23,7 @@ async def get(path: bytes, method: bytes = b"GET", facts: FakeFacts | None = Non
         link = FakeLink(nursery)
         route = routes[path.partition(b"?")[0]]
         if body:
-            route.refuse_body(link, 1, head)
+            route.refuse_body(link, 1, head, b"")
         else:
             assert route.serve(link, 1, head, b"") is None
     return link.answer()

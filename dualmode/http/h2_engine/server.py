@@ -7,6 +7,7 @@ from typing import Any
 from dualmode import limits
 from dualmode.http.h2_engine.connection import DROPPED, Connection, Stream
 from dualmode.http.interface import (
+    BODY_START_BYTES,
     STREAMED,
     BodyTooLarge,
     Classifier,
@@ -84,9 +85,9 @@ class ServerConnection(Connection):
         if stream.body_limit >= 0:
             stream.body += data
             if len(stream.body) > stream.body_limit:
-                stream.body = bytearray()
+                start, stream.body = bytes(stream.body[:BODY_START_BYTES]), bytearray()
                 stream.body_limit = DROPPED
-                self._events.append(BodyTooLarge(stream.stream_id, stream.head))  # type: ignore[arg-type]
+                self._events.append(BodyTooLarge(stream.stream_id, stream.head, start))  # type: ignore[arg-type]
             elif sum(len(other.body) for other in self._streams.values()) > limits.HTTP2_GATHERED_BYTES:
                 self.reset_stream(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM)
                 self._budgets.charge_reset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dualmode import limits
 from dualmode.http.interface import (
+    BODY_START_BYTES,
     BodyTooLarge,
     Classifier,
     DataReceived,
@@ -126,9 +127,9 @@ class ServerConnection(Connection):
         """Adds to a body that comes in several frames. A growing buffer, not a list: a body cut into single bytes must
         not cost forty times its size."""
         if stream.received > stream.body_limit:
-            self._stop_gathering(stream)
+            start = (self._stop_gathering(stream, BODY_START_BYTES) + payload)[:BODY_START_BYTES]
             stream.body_limit = DROPPED
-            self._events.append(BodyTooLarge(stream.stream_id, stream.head))  # type: ignore[arg-type]
+            self._events.append(BodyTooLarge(stream.stream_id, stream.head, start))  # type: ignore[arg-type]
             return
         if self._gathered_bytes + len(payload) > limits.HTTP2_GATHERED_BYTES:
             raise StreamFaultError(stream.stream_id, ErrorCode.ENHANCE_YOUR_CALM, "too many unfinished bodies")
@@ -138,13 +139,14 @@ class ServerConnection(Connection):
         else:
             stream.body += payload
 
-    def _stop_gathering(self, stream: Stream) -> bytes:
+    def _stop_gathering(self, stream: Stream, at_most_bytes: int | None = None) -> bytes:
+        """Takes the body, or its first bytes, out of the stream."""
         body = stream.body
         if body is None:
             return b""
         self._gathered_bytes -= len(body)
         stream.body = None
-        return bytes(body)
+        return bytes(body[:at_most_bytes])
 
     def _peer_half_ended(self, stream: Stream, trailers: tuple[tuple[bytes, bytes], ...]) -> None:
         """END_STREAM has come, with HEADERS, DATA or trailers."""
