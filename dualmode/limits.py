@@ -165,8 +165,8 @@ PROPOSALS_PER_BATCH: Final = 512
 PROPOSED_BYTES_PER_BATCH: Final = 4 * MIB
 #: Proposals waiting for the next batch; above it clients are told "too many requests".
 WAITING_PROPOSALS: Final = 50_000
-#: Free space under which writes are refused, so that what is already in the log can still be flushed: a memtable
-#: (64 MiB) and a WAL segment.
+#: Free space under which writes are refused, so that what is already in the log can still be flushed: three memtables
+#: (24 MiB each), and a WAL segment.
 FREE_SPACE_BYTES: Final = 160 * MIB
 #: Between two tries to append to the log of a disk that is full.
 DISK_FULL_RETRY_SECONDS: Final = 1.0
@@ -182,8 +182,8 @@ HASH_FIRST_ROWS: Final = 64
 HASH_STEP_ROWS: Final = 2048
 #: Hashes computed at once: each keeps a view of the store alive.
 HASHES_AT_ONCE: Final = 2
-#: Rows looked at in one step of a compaction: about 2 ms of the loop.
-COMPACTION_STEP_ROWS: Final = 1000
+#: Rows looked at in one step of a compaction: about 3 ms of the loop.
+COMPACTION_STEP_ROWS: Final = 200
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
 COMPACTION_PAUSE_SECONDS: Final = 0.002
 

@@ -179,6 +179,7 @@ def test_a_damaged_block_is_an_error_and_never_a_shorter_answer(tmp_path: Path) 
         lambda: backend.count(low, high),
         lambda: backend.rows(low, high),
         lambda: backend.values(low, high),
+        lambda: backend.values(low, high, row_of=lambda value: value[:6]),
         lambda: backend.get_many([b"%06d" % number for number in range(3000)]),
         lambda: [backend.get(b"%06d" % number) for number in range(3000)],
         lambda: [view.get(b"%06d" % number) for number in range(3000)],
@@ -188,6 +189,17 @@ def test_a_damaged_block_is_an_error_and_never_a_shorter_answer(tmp_path: Path) 
             read()
         assert "restore from a snapshot" in str(raised.value)
     assert backend.get(b"000000") == b"000000" * 30
+    backend.close()
+
+
+def test_values_that_tell_their_rows_are_the_same_values(tmp_path: Path) -> None:
+    backend = Backend.open(tmp_path / "store")
+    rows = {b"%02d" % number: b"%02d" % number for number in range(20)}
+    fill(backend, rows)
+    for low, high in ((b"", b"\xff"), (b"05", b"05"), (b"05", b"08"), (b"19", b"99"), (b"30", b"99")):
+        for limit in (0, 1, 3, 100):
+            found = backend.values(low, high, limit, row_of=lambda value: value)
+            assert found == backend.values(low, high, limit)
     backend.close()
 
 

@@ -235,7 +235,7 @@ class Store:
         low, high = _head_rows(key, range_end)
         changed = self._pending.between(low, high)
         if not changed:
-            return self.backend.values(low, high, limit)
+            return self.backend.values(low, high, limit, _head_row_of)
         return _first(self._pending.rows(low, high), limit)
 
     def count(self, key: bytes, range_end: bytes = b"", revision: int = 0) -> int:
@@ -367,6 +367,10 @@ def _tell_what_was_before(written: list[Change]) -> None:
         if not change.is_delete and change.previous is None:
             created.add(key)
         change.previous = None if key in created and not change.is_delete else first
+
+
+def _head_row_of(kv: bytes) -> bytes:
+    return b"K" + keyvalue.key_of(kv)
 
 
 def _head_rows(key: bytes, range_end: bytes) -> tuple[bytes, bytes]:
