@@ -167,11 +167,22 @@ def _certs(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return certs_main(list(arguments))
 
 
+def _snapshot(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    from dualmode.ctl.snapshot import Tools
+    from dualmode.ctl.snapshot import main as snapshot_main
+    from dualmode.member.maintenance.snapshot_import import import_data_dir
+    from dualmode.member.maintenance.snapshot_restore import RestorePlan, restore_snapshot
+
+    tools = Tools(lambda source, tell, **plan: restore_snapshot(source, RestorePlan(**plan), tell), import_data_dir)
+    return snapshot_main(list(arguments), tools)
+
+
 #: Sub-commands other than the modes.
 TOOLS: dict[str, Callable[[Sequence[str], Mapping[str, str]], int]] = {
     "certs": _certs,
     "config": _config,
     "help": _help,
+    "snapshot": _snapshot,
     "version": _version,
 }
 

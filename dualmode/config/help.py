@@ -24,6 +24,10 @@ Usage:
                              every option, its value, and where that came from
   dualmode certs create      certificates for development
   dualmode certs show FILE   what is in a certificate
+  dualmode snapshot save|status|restore FILE
+                             snapshots: etcd restores ours, we restore etcd's
+  dualmode snapshot import DATA-DIR NEW-DATA-DIR
+                             takes over the data dir of an etcd that has stopped
   dualmode version           our version, and the etcd release we answer as
   dualmode help member       all options of a member (or: help proxy)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dualmode.api import etcdserverpb
+from dualmode.api import etcdserverpb, membershippb
+from dualmode.member.apply import legacy_requests
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.storage.varints import varint
 
@@ -112,8 +113,11 @@ class Decoded:
 def decode(data: bytes) -> Decoded:
     """Reads an entry that this process did not propose itself (replay, or another member's).
 
-    Raises `google.protobuf.message.DecodeError` when it is no InternalRaftRequest.
+    Raises `google.protobuf.message.DecodeError` when it is neither an InternalRaftRequest nor a request of etcd's v2
+    store.
     """
+    if legacy_requests.is_legacy(data):
+        return _of_legacy(legacy_requests.translate(data))
     message = etcdserverpb.InternalRaftRequest.FromString(data)
     header = message.header
     request_id = header.ID or message.ID
@@ -122,3 +126,10 @@ def decode(data: bytes) -> Decoded:
         if descriptor.number in _TAGS:
             return Decoded(descriptor.number, value, request_id, caller)
     return Decoded(0, None, request_id, caller)
+
+
+def _of_legacy(request: Any | None) -> Decoded:
+    if request is None:
+        return Decoded(0, None, 0)
+    sets_version = isinstance(request, membershippb.ClusterVersionSetRequest)
+    return Decoded(CLUSTER_VERSION_SET if sets_version else CLUSTER_MEMBER_ATTR_SET, request, 0)

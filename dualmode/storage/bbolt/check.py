@@ -19,7 +19,7 @@ _IN_USE, _FREE = 1, 2
 _TOLD_PAGES = 4096
 
 
-def check(data: bytes, file: BboltFile, told: Callable[[int], None] = lambda pages_seen: None) -> None:
+def check(file: BboltFile, told: Callable[[int], None] = lambda pages_seen: None) -> None:
     """Walks the whole file. Raises `StorageError` with the number of the first page that is wrong.
 
     `told` hears now and then how many elements were looked at.
@@ -27,7 +27,7 @@ def check(data: bytes, file: BboltFile, told: Callable[[int], None] = lambda pag
     seen = bytearray(file.meta.high_water)
     seen[0] = seen[1] = _IN_USE
     if file.meta.freelist != pages.NO_FREELIST:
-        _take_freelist(data, file, seen)
+        _take_freelist(file, seen)
     _check_buckets(file, seen, told)
     if file.meta.freelist != pages.NO_FREELIST:
         unreached = seen.find(0)
@@ -56,18 +56,18 @@ def _check_buckets(file: BboltFile, seen: bytearray, told: Callable[[int], None]
             walks.pop()
 
 
-def _take_freelist(data: bytes, file: BboltFile, seen: bytearray) -> None:
+def _take_freelist(file: BboltFile, seen: bytearray) -> None:
     """Marks the page itself and all free pages, so that a tree which reaches one of them is found out."""
     page = file.meta.freelist
     flags, count, begin, end = file.open_page(page, seen)
     if flags != pages.FREELIST:
         raise StorageError(f"page {page}: flags {flags:#x} in the place of the freelist")
     if count == 0xFFFF:  # more than the field holds: the number stands in front of the list
-        (count,) = struct.unpack("<Q", data[begin : begin + 8])
+        (count,) = struct.unpack("<Q", file.data[begin : begin + 8])
         begin += 8
     if count > (end - begin) // 8:
         raise StorageError(f"page {page}: {count} free pages do not fit into it")
-    for (free,) in struct.iter_unpack("<Q", data[begin : begin + 8 * count]):
+    for (free,) in struct.iter_unpack("<Q", file.data[begin : begin + 8 * count]):
         if not 2 <= free < file.meta.high_water:
             raise StorageError(f"page {free}: out of bounds, the file has {file.meta.high_water} pages")
         if seen[free]:

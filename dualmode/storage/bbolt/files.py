@@ -44,7 +44,12 @@ class MappedFile:
             digest.update(self.data[start : min(start + limits.SNAPSHOT_READ_BYTES, size)])
         expected = self.data[size:]
         if digest.digest() != expected:
-            raise StorageError(f"expected sha256 {list(expected)}, got {list(digest.digest())}".replace(",", ""))
+            raise StorageError(f"expected sha256 {_numbers(expected)}, got {_numbers(digest.digest())}")
+
+
+def _numbers(data: bytes) -> str:
+    """As Go prints bytes."""
+    return f"[{' '.join(map(str, data))}]"
 
 
 def has_hash(size: int) -> bool:

@@ -27,7 +27,7 @@ class BboltFile:
 
     def __init__(self, data: Data, size: int | None = None) -> None:
         """`size` in bytes when something stands behind the database (the hash of a snapshot)."""
-        self._data = data
+        self.data = data
         self.size = len(data) if size is None else size
         self.meta = find_meta(data[: min(self.size, _META_SEARCH_BYTES)])
         page_size, high_water = self.meta.page_size, self.meta.high_water
@@ -45,7 +45,7 @@ class BboltFile:
         left out, a bucket that is not there has no items. Read as they are asked for."""
         place = self.find_bucket(path)
         if place is not None:
-            data = self._data
+            data = self.data
             for flags, key, start, length in self.walk_bucket(*place):
                 if not flags & pages.IS_BUCKET:
                     yield key, data[start : start + length]
@@ -75,7 +75,7 @@ class BboltFile:
         page = start // self.meta.page_size
         if length < pages.BUCKET_HEADER.size:
             raise StorageError(f"page {page}: a bucket of {length} bytes")
-        root, _ = pages.BUCKET_HEADER.unpack(self._data[start : start + pages.BUCKET_HEADER.size])
+        root, _ = pages.BUCKET_HEADER.unpack(self.data[start : start + pages.BUCKET_HEADER.size])
         if root:
             return root, None
         if length < pages.BUCKET_HEADER.size + HEADER_BYTES:
@@ -113,7 +113,7 @@ class BboltFile:
         if not 2 <= page < high_water:
             raise StorageError(f"page {page}: out of bounds, the file has {high_water} pages")
         begin = page * page_size
-        number, flags, count, overflow = pages.PAGE_HEADER.unpack(self._data[begin : begin + HEADER_BYTES])
+        number, flags, count, overflow = pages.PAGE_HEADER.unpack(self.data[begin : begin + HEADER_BYTES])
         if number != page:
             raise StorageError(f"page {page}: it says that it is page {number}")
         if overflow >= high_water - page:
@@ -128,7 +128,7 @@ class BboltFile:
         return flags, count, begin + HEADER_BYTES, end
 
     def _inline_elements(self, begin: int, end: int) -> Iterator[Element]:
-        number, flags, count, overflow = pages.PAGE_HEADER.unpack(self._data[begin : begin + HEADER_BYTES])
+        number, flags, count, overflow = pages.PAGE_HEADER.unpack(self.data[begin : begin + HEADER_BYTES])
         page = begin // self.meta.page_size
         fits = begin + HEADER_BYTES + count * ELEMENT_BYTES <= end
         if number or flags != pages.LEAF or overflow or not fits:
@@ -144,7 +144,7 @@ class BboltFile:
         self, page: int, count: int, begin: int, end: int, low: bytes, high: bytes | None
     ) -> Iterator[Element]:
         """`low` is the least key there may be here, `high` is above all of them (None: no bound)."""
-        data = self._data
+        data = self.data
         element = begin
         data_begin = expected = begin + count * ELEMENT_BYTES
         last: bytes | None = None
@@ -166,7 +166,7 @@ class BboltFile:
     def _children(
         self, page: int, count: int, begin: int, end: int, low: bytes, high: bytes | None
     ) -> list[tuple[bytes, int]]:
-        data = self._data
+        data = self.data
         element = begin
         data_begin = expected = begin + count * ELEMENT_BYTES
         children: list[tuple[bytes, int]] = []

@@ -55,5 +55,5 @@ def _read(data: bytes, file: BboltFile, path: tuple[bytes, ...]) -> Tree:
 
 def checked(data: bytes) -> Tree:
     """The same, of a file that has passed the check."""
-    check(data, BboltFile(data))
+    check(BboltFile(data))
     return read(data)
