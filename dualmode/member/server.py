@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from dualmode.member.auth.service import AuthService
 from dualmode.member.auth.verified_passwords import VerifiedPasswords
 from dualmode.member.cluster.membership import Membership
 from dualmode.member.cluster.service import ClusterService
+from dualmode.member.concurrency.election import ElectionService
+from dualmode.member.concurrency.local_client import LocalClient, Services
+from dualmode.member.concurrency.lock import LockService
 from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.headers import ResponseHeaders
@@ -171,6 +175,9 @@ class MemberServer:
         passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
         self.auth = AuthService(self.replica, management.accounts, self.access, management.tokens, passwords)
         self.cluster = ClusterService(self.replica)
+        local = Services(self.kv.range, self.kv.txn, self.kv.delete_range, self.lease.grant, self.watch_hub)
+        self.election = ElectionService(partial(LocalClient, local), self.leader_streams)
+        self.lock = LockService(partial(LocalClient, local))
         self.maintenance = MaintenanceService(self.replica, options.quota_bytes, options.heartbeat_seconds)
         self.snapshot = SnapshotService(self.replica, options.data_dir)
 
@@ -195,7 +202,17 @@ class MemberServer:
 
     def methods(self) -> list[Method]:
         """All RPCs this member serves, each behind the rule of who may call it."""
-        services = (self.kv, self.watch, self.lease, self.cluster, self.maintenance, self.snapshot, self.auth)
+        services = (
+            self.kv,
+            self.watch,
+            self.lease,
+            self.cluster,
+            self.maintenance,
+            self.election,
+            self.lock,
+            self.snapshot,
+            self.auth,
+        )
         return [guarded(method, self.access) for service in services for method in service.methods()]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -1,0 +1,1 @@
+"""The Election and Lock services: etcd's recipes of leases and keys, run by the member for its clients."""
