@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -131,6 +132,7 @@ def machine(loader: str, repetitions: int, seconds: float) -> dict[str, str]:
         "etcd": output(str(ETCD_PROGRAM), "--version").splitlines()[0].removeprefix("etcd Version: "),
         "Python": platform.python_version(),
         "machine": f"{cores} cores, {cpu.split(': ')[1]}, Linux {platform.release()}",
+        "load average before": f"{os.getloadavg()[0]:.1f}",  # far above 0: others used the machine too
         "loader": h2load.version() if loader == "h2load" else "our own (tests/bench/native_load.py)",
         "method": f"median of {repetitions} runs of about {seconds} s each, servers in turns, fsync on",
     }
