@@ -17,6 +17,8 @@ from dualmode.member.apply import requests
 #: etcd's estimates of what a record takes beside key and value, and of a lease.
 _PUT_OVERHEAD_BYTES: Final = 256
 _LEASE_BYTES: Final = 64
+#: What one byte of a transaction can cost at most: itself and, as a put takes more than four, its share of an overhead.
+_MOST_PER_BYTE: Final = 1 + _PUT_OVERHEAD_BYTES // 4
 
 
 def cost_bytes(kind: int, request: Any) -> int:
@@ -60,6 +62,8 @@ class Quota:
         limit = self.limit_bytes
         if limit is None:
             return True
+        if kind == requests.TXN and size_bytes + _MOST_PER_BYTE * request.ByteSize() < limit:
+            return True  # whatever is in it: most stores are far from their quota
         cost = cost_bytes(kind, request)
         return cost == 0 or size_bytes + cost < limit
 
