@@ -111,7 +111,10 @@ def encode_deleted(key: bytes, revision_varint: bytes) -> bytes:
 
 
 def key_of(kv: bytes) -> bytes:
-    """The key of a serialised KeyValue (which is its first field)."""
+    """The key of a serialised KeyValue (which is its first field). One record has none: `--bump-revision` of a restore
+    puts an empty one at the revision it leads to."""
+    if not kv:
+        return b""
     length = kv[1]
     if length < 0x80:
         return kv[2 : 2 + length]
