@@ -63,8 +63,9 @@ class Caller:
     def begin(self, name: str, /, **fields: Any) -> Call:
         call = Call(self.nursery)
         method = self._methods[name]
+        handler: Any = method.handler
         try:
-            method.handler(call, method.request(**fields).SerializeToString())  # type: ignore[arg-type]
+            handler(call, method.request(**fields).SerializeToString())
         except RpcError as error:
             call.fail(error)
         return call

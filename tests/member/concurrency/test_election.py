@@ -105,7 +105,8 @@ async def test_observing(caller: Caller) -> None:
         answers = [pb.LeaderResponse.FromString(one) for one in stream.sent]
         return [(one.kv.key, one.kv.value, one.header.revision) for one in answers]
 
-    caller.nursery.start_soon(caller.method("Observe").handler, stream)
+    observe: Any = caller.method("Observe").handler
+    caller.nursery.start_soon(observe, stream)
     await trio.testing.wait_all_tasks_blocked()
     await caller.call("Put", key=b"ea")
     first = await campaign(caller, 1, b"a")
