@@ -82,8 +82,8 @@ def test_a_full_store_is_refused_emptied_and_restored(small: tuple[Server, Serve
                 status_of(client.Put, key=b"a"),
                 status_of(client.Txn, failure=[put]),
                 status_of(client.LeaseGrant, TTL=5),
+                # A Txn that only reads is not asked: etcd 3.5.1 refuses it, later ones do not.
                 status_of(client.Range, key=b"0"),
-                status_of(client.Txn, success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"0"))]),
                 status_of(client.DeleteRange, key=b"\0", range_end=b"\0"),
             ]
             client.Compact(revision=client.Range(key=b"0").header.revision, physical=True)
