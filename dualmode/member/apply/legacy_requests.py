@@ -36,7 +36,8 @@ def is_legacy(data: bytes) -> bool:
         length, position = read_varint(data, position + 1)
     except (IndexError, StorageError):
         return False
-    return data[position : position + length] in _METHODS
+    method = data[position : position + length]
+    return len(method) == length and method in _METHODS
 
 
 def translate(data: bytes) -> Any | None:

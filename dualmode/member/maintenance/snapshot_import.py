@@ -138,17 +138,17 @@ def _make_store(mapped: MappedFile, directory: Path, base: LogSnapshot, tell: Te
     tell("importing records", None)
     backend = Backend.open(directory)
     try:
-        store = Store(backend)
         loaded = load(mapped.bbolt, backend, told=lambda count: tell("importing records", count))
-        store.state = loaded.state
-        store.revision = loaded.state.revision
+        index, term = loaded.meta.consistent_index, loaded.meta.term
+        loaded.write_state(backend, index, term)
+        store = Store(backend)
         store.begin_pass()
         for bucket in _MEMBER_BUCKETS:
             for key, value in mapped.bbolt.items(bucket):
                 store.bucket_put(bucket, key, value)
         if base.index:
             base.write(store)
-        store.end_pass(loaded.meta.consistent_index, loaded.meta.term)
+        store.end_pass(index, term)
     finally:
         backend.close()
     return loaded

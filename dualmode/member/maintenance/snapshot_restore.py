@@ -25,6 +25,7 @@ from dualmode.raft import decode_change
 from dualmode.storage.bbolt.check import check
 from dualmode.storage.bbolt.files import MappedFile, open_mapped
 from dualmode.storage.bbolt.load import Loaded, load
+from dualmode.storage.mvcc.store import Store
 
 #: Hears what is being done, and how far it has come (None: it begins).
 Tell = Callable[[str, int | None], None]
@@ -128,15 +129,15 @@ def made_or_removed(data_dir: Path, wal_dir: Path) -> Iterator[Path]:
 def _fill(opened: OpenMember, mapped: MappedFile, bump_revision: int, tell: Tell) -> Loaded:
     tell("restoring records", None)
     loaded = load(mapped.bbolt, opened.backend, bump_revision, lambda count: tell("restoring records", count))
-    store, log = opened.store, opened.raft_storage
-    store.state = loaded.state
-    store.revision = loaded.state.revision
+    log = opened.raft_storage
     entries = log.entries(log.first_index(), log.last_index() + 1)
+    index, term = entries[-1].index, entries[-1].term
+    loaded.write_state(opened.backend, index, term)
+    store = Store(opened.backend)
     store.begin_pass()
     membership = Membership(store)
     for entry in entries:
-        change = decode_change(entry)
-        membership.put(Member.from_json(json.loads(change.context)))
-    store.end_pass(entries[-1].index, entries[-1].term)
+        membership.put(Member.from_json(json.loads(decode_change(entry).context)))
+    store.end_pass(index, term)
     opened.backend.flush()
     return loaded

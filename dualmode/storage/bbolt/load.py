@@ -68,11 +68,19 @@ class Loaded:
     records: int = 0
     lost_leases: set[int] = field(default_factory=set)  #: named by keys, and not there
 
+    def write_state(self, backend: Backend, applied_index: int, applied_term: int) -> None:
+        """Writes the state that belongs to the rows: until then they are no store (`Store` refuses them)."""
+        self.state.applied_index = applied_index
+        self.state.applied_term = applied_term
+        batch = new_batch()
+        batch.put(rows.STATE, self.state.encode())
+        backend.write(batch)
+
 
 def load(
     file: BboltFile, backend: Backend, bump_revision: int = 0, told: Callable[[int], None] = lambda records: None
 ) -> Loaded:
-    """Writes the rows; the state that belongs to them is the caller's to write, last: until then nothing counts.
+    """Writes all rows but the state, which is the caller's to write, last.
 
     `bump_revision` raises the newest revision by so much and marks everything up to there as compacted, so that no
     client goes on where it was before the restore. Raises `StorageError` for records that etcd could not have written.
