@@ -115,11 +115,15 @@ def test_faults(encoded: bytes, code: ErrorCode) -> None:
 
 
 def test_memory_is_emptied_when_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dualmode.http.interface import RequestHead
-
     monkeypatch.setattr(limits, "HTTP2_REMEMBERED_BLOCKS", 2)
-    decoder = HeaderDecoder(100)
-    meaning = (RequestHead(b"GET", b"http", b"", b"/", ()), 0, -1)
+    decoder: HeaderDecoder[int] = HeaderDecoder(100)
     for encoded in (b"1", b"2", b"3"):
-        decoder.remember(encoded, meaning)
-    assert list(decoder.memory) == [b"3"]
+        decoder.remember(encoded, 7, ())
+    assert decoder.memory == {b"3": 7}
+
+
+def test_long_blocks_and_lists_are_not_remembered() -> None:
+    decoder: HeaderDecoder[int] = HeaderDecoder(100)
+    decoder.remember(bytes(limits.HTTP2_REMEMBERED_BLOCK_BYTES + 1), 7, ())
+    decoder.remember(b"1", 7, ((b"a", b"b"),) * (limits.HTTP2_REMEMBERED_FIELDS + 1))
+    assert decoder.memory == {}

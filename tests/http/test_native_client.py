@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hpack
 import pytest
 
 from dualmode import limits
@@ -16,6 +17,7 @@ from dualmode.http.interface import (
     StreamReset,
 )
 from dualmode.http.native import ClientConnection, Http2Options
+from dualmode.http.native.header_blocks import HeaderDecoder
 from tests.http.wire import (
     ACK,
     DATA,
@@ -92,6 +94,46 @@ def test_a_unary_call() -> None:
         StreamEnded(1, ((b"grpc-status", b"0"),)),
     ]
     assert server.client.open_streams == 0
+
+
+def test_equal_blocks_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    for stream_id in (1, 3, 5):
+        server.client.open_stream(REQUEST, b"question", end=True)
+        answer = response(stream_id, (b"a", b"b")), data(stream_id, b"x"), trailing(stream_id, (b"grpc-status", b"0"))
+        assert server.feed(*answer) == [
+            ResponseStarted(stream_id, 200, ((b"a", b"b"),)),
+            DataReceived(stream_id, b"x", 1),
+            StreamEnded(stream_id, ((b"grpc-status", b"0"),)),
+        ]
+        assert len(server.client._decoder.memory) == 2
+        monkeypatch.setattr(HeaderDecoder, "decode", None)  # from here on the memory must do
+
+
+def test_a_remembered_block_loses_its_meaning_with_the_table() -> None:
+    """The second block is one index of the dynamic table: what stands there changes with every entry."""
+    server = Server()
+    encoder = hpack.Encoder()
+    for number in range(6):
+        stream_id = server.client.open_stream(GET, end=True)
+        value = b"%d" % (number // 2)
+        pairs = [(b":status", b"200"), (b"x", value)]
+        head = frame(HEADERS, END_HEADERS | END_STREAM, stream_id, encoder.encode(pairs))
+        assert server.feed(head)[0] == ResponseStarted(stream_id, 200, ((b"x", value),))
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize(
+    "blocks", [[response(1), response(1, end=True)], [trailing(1, (b"a", b"b"))]], ids=["two heads", "no head"]
+)
+def test_a_known_block_in_the_wrong_place(is_known: bool, blocks: list[bytes]) -> None:
+    server = Server()
+    server.client.open_stream(REQUEST)
+    server.client.open_stream(REQUEST)
+    if is_known:
+        server.feed(response(3), trailing(3, (b"a", b"b")))
+    told = server.feed(*blocks)
+    assert told[-1] == StreamReset(1, ErrorCode.PROTOCOL_ERROR, by_peer=False)
 
 
 def test_a_request_without_a_body_ends_with_its_head() -> None:

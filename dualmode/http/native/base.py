@@ -6,6 +6,8 @@ blocks, DATA) <- `ServerConnection`, `ClientConnection`. Each layer is one page 
 
 from __future__ import annotations
 
+from typing import Any
+
 from dualmode import limits
 from dualmode.http.interface import ConnectionEnded, ErrorCode, Event, Fields, StreamDrained, StreamReset
 from dualmode.http.keepalive import Due, Keepalive
@@ -40,6 +42,8 @@ class ConnectionBase:
     """One owner drives it through the methods of `HttpConnection`."""
 
     _is_client = False
+    #: Each role remembers blocks in its own terms.
+    _decoder: HeaderDecoder[Any]
 
     def __init__(self, options: Http2Options) -> None:
         self._options = options
@@ -48,7 +52,6 @@ class ConnectionBase:
         self._streams = self._table.live
         self._outgoing = Outgoing()
         self._budgets = Budgets()
-        self._decoder = HeaderDecoder(options.header_list_bytes)
         self._reader = FrameReader(options.frame_bytes, b"" if self._is_client else PREFACE)
         self._keepalive = Keepalive(options)
         self._events: list[Event] = []

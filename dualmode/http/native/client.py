@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dualmode import limits
-from dualmode.http.interface import DataReceived, ErrorCode, Fields, ResponseStarted, StreamEnded, StreamReset
+from dualmode.http.interface import DataReceived, ErrorCode, Fields, Pairs, ResponseStarted, StreamEnded, StreamReset
 from dualmode.http.native.connection import Connection
 from dualmode.http.native.faults import StreamFaultError, protocol_error
 from dualmode.http.native.frames import END_STREAM, HEADERS, MAX_STREAM_ID
+from dualmode.http.native.header_blocks import HeaderDecoder
 from dualmode.http.native.states import (
     AFTER_OUR_END,
     AFTER_PEER_END,
@@ -20,6 +21,16 @@ from dualmode.http.validation import UNKNOWN_LENGTH, MalformedError, response_he
 
 #: Responses without a body, whatever their content-length says (RFC 9110 section 6.4.1).
 _BODILESS = frozenset({204, 304})
+#: A remembered block: status or _TRAILERS, fields, content-length.
+Remembered = tuple[int, Pairs, int]
+_TRAILERS = 0
+
+
+def _meaning(pairs: Pairs) -> Remembered:
+    """What a header list is by itself, wherever it came. Raises MalformedError."""
+    if pairs and pairs[0][0] == b":status":
+        return response_head(pairs)
+    return _TRAILERS, trailer_fields(pairs), UNKNOWN_LENGTH
 
 
 class ClientConnection(Connection):
@@ -29,6 +40,7 @@ class ClientConnection(Connection):
 
     def __init__(self, options: Http2Options | None = None) -> None:
         super().__init__(options or Http2Options())
+        self._decoder: HeaderDecoder[Remembered] = HeaderDecoder(self._options.header_list_bytes)
         self._peer_streams = limits.HTTP2_STREAMS_BEFORE_SETTINGS
         self._peer_streams_known = False
 
@@ -90,7 +102,8 @@ class ClientConnection(Connection):
     # --- Responses -----------------------------------------------------------------------------------------------
 
     def _on_block(self, stream_id: int, end_stream: int, block: bytes, is_self_dependent: bool = False) -> None:
-        pairs, _ = self._decoder.decode(block)
+        known = self._decoder.memory.get(block)
+        pairs, is_repeatable = ((), False) if known is not None else self._decoder.decode(block)
         stream = self._streams.get(stream_id)
         if stream is None or stream.state > HALF_CLOSED_LOCAL:
             if stream_id > self._table.highest or stream_id % 2 == 0:
@@ -99,10 +112,17 @@ class ClientConnection(Connection):
             self._table.judge(HEADERS, stream_id)
             return
         try:
-            if stream.response_head:
-                self._on_trailers(stream, end_stream, trailer_fields(pairs))
+            if known is None:
+                known = _meaning(pairs)
+                if is_repeatable:
+                    self._decoder.remember(block, known, known[1])
+            status, fields, content_length = known
+            if (status == _TRAILERS) != stream.response_head:
+                raise MalformedError("a head where trailers belong, or trailers without a head")
+            if status == _TRAILERS:
+                self._on_trailers(stream, end_stream, fields)
             else:
-                self._on_response(stream, end_stream, *response_head(pairs))
+                self._on_response(stream, end_stream, status, fields, content_length)
         except MalformedError as error:
             raise StreamFaultError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
 

@@ -2,10 +2,10 @@
 
 Decoding a block through `hpack` costs 20 to 30 microseconds, several times the rest of a call. Two things make it rare:
 
-* gRPC clients without deadlines send the same few blocks again and again. What a block means depends on the decoder's
-  dynamic table only, so `HeaderDecoder.memory` maps block bytes to what they meant, and is emptied whenever the table
-  changes. A hit costs one dictionary look-up, and the layers above find in it the very `RequestHead` on which they left
-  the route.
+* gRPC clients without deadlines send the same few blocks again and again, and so do servers: heads and trailers of
+  answers that went well. What a block means depends on the decoder's dynamic table only, so `HeaderDecoder.memory` maps
+  block bytes to what they meant, and is emptied whenever the table changes. A hit costs one dictionary look-up; of a
+  request, the layers above find in it the very `RequestHead` on which they left the route.
 * Clients with deadlines send a new `grpc-timeout` with every call, which also changes the table. Their blocks are made
   of two forms, an index in one byte and a short literal with an indexed name; those are read here, with `hpack`'s table
   and Huffman code. At the first octet of any other form `hpack` takes over for the rest of the block.
@@ -15,18 +15,18 @@ Encoding touches no dynamic table: a field list is the same bytes on every conne
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import hpack
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from dualmode import limits
-from dualmode.http.interface import ErrorCode, Fields, Pairs, RequestHead
+from dualmode.http.interface import ErrorCode, Fields, Pairs
 from dualmode.http.native.faults import ConnectionFaultError
 
-#: A remembered request: head, what the classifier said, content-length.
-Remembered = tuple[RequestHead, int, int]
+#: What a block means to the role that decodes it.
+Meaning = TypeVar("Meaning")
 
 #: The table size update to 0 (RFC 7541 section 6.3).
 TABLE_SIZE_ZERO: Final = b"\x20"
@@ -57,7 +57,7 @@ class _WatchedTable(HeaderTable):
         HeaderTable.maxsize.fset(self, newmax)  # type: ignore[attr-defined]
 
 
-class HeaderDecoder:
+class HeaderDecoder(Generic[Meaning]):
     """The decoder of one connection. Its owner looks into `memory` first and calls `decode` on a miss."""
 
     __slots__ = ("_decoder", "_list_bytes", "_table", "memory")
@@ -68,7 +68,7 @@ class HeaderDecoder:
         self._table = _WatchedTable()
         self._decoder.header_table = self._table
         #: Block -> what it means while the table stays as it is.
-        self.memory: dict[bytes, Remembered] = {}
+        self.memory: dict[bytes, Meaning] = {}
 
     def decode(self, block: bytes) -> tuple[Pairs, bool]:
         """The header list, and whether the block left the table alone.
@@ -127,9 +127,9 @@ class HeaderDecoder:
         self._decoder.max_header_list_size = self._list_bytes - size_bytes
         return [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
 
-    def remember(self, block: bytes, meaning: Remembered) -> None:
-        """Keeps what a block that left the table alone means, within bounds."""
-        if len(block) > limits.HTTP2_REMEMBERED_BLOCK_BYTES or len(meaning[0].fields) > limits.HTTP2_REMEMBERED_FIELDS:
+    def remember(self, block: bytes, meaning: Meaning, fields: Pairs) -> None:
+        """Keeps what a block that left the table alone means, within bounds; `fields` is what it unfolded to."""
+        if len(block) > limits.HTTP2_REMEMBERED_BLOCK_BYTES or len(fields) > limits.HTTP2_REMEMBERED_FIELDS:
             return
         if len(self.memory) >= limits.HTTP2_REMEMBERED_BLOCKS:
             self.memory.clear()  # blocks in use come back at the cost of one decode each

@@ -14,6 +14,7 @@ from dualmode.http.interface import (
     DataReceived,
     ErrorCode,
     Fields,
+    RequestHead,
     RequestReceived,
     RequestStarted,
     StreamEnded,
@@ -22,13 +23,15 @@ from dualmode.http.keepalive import TOO_MANY_PINGS, PingEnforcement
 from dualmode.http.native.connection import Connection
 from dualmode.http.native.faults import ConnectionFaultError, StreamFaultError
 from dualmode.http.native.frames import DATA, END_HEADERS, END_STREAM, HEADERS, pack_header
-from dualmode.http.native.header_blocks import Remembered, block_of
+from dualmode.http.native.header_blocks import HeaderDecoder, block_of
 from dualmode.http.native.states import HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, OPEN, RESET_BY_US
 from dualmode.http.native.stream import DROPPED, STREAMED, Stream
 from dualmode.http.options import Http2Options
 from dualmode.http.validation import MalformedError, request_head, trailer_fields
 
 _NO_FIELDS = ()
+#: A remembered request: head, what the classifier said, content-length.
+Remembered = tuple[RequestHead, int, int]
 
 
 class ServerConnection(Connection):
@@ -37,6 +40,7 @@ class ServerConnection(Connection):
     def __init__(self, classify: Classifier, options: Http2Options | None = None) -> None:
         super().__init__(options or Http2Options())
         self._classify = classify
+        self._decoder: HeaderDecoder[Remembered] = HeaderDecoder(self._options.header_list_bytes)
         self._enforcement = PingEnforcement(self._options)
         #: Bytes of bodies being gathered, all streams together.
         self._gathered_bytes = 0
@@ -83,7 +87,7 @@ class ServerConnection(Connection):
             raise StreamFaultError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
         known = (head, self._classify(head), content_length)
         if is_repeatable:
-            self._decoder.remember(block, known)
+            self._decoder.remember(block, known, head.fields)
         return known
 
     def _on_trailers(self, stream_id: int, end_stream: int, block: bytes) -> None:
@@ -181,6 +185,7 @@ class ServerConnection(Connection):
             or stream.state != HALF_CLOSED_REMOTE
             or stream.head_sent
             or stream.is_head_method
+            or not size_bytes  # no DATA then
             or size_bytes > outgoing.window
             or size_bytes > stream.send_window
             or size_bytes > outgoing.frame_bytes
