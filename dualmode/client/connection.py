@@ -83,6 +83,8 @@ class UpstreamConnection:
         self._newest_sent_stream = 0
         self._reason = "transport is closing"
         self._when_room: list[Callable[[], None]] = []
+        self._at_flush: list[Callable[[], None]] = []
+        self._after_read: list[Callable[[], None]] = []
 
     @property
     def is_open(self) -> bool:
@@ -142,6 +144,16 @@ class UpstreamConnection:
     def when_room(self, call: Callable[[], None]) -> None:
         """Calls once when a stream may be opened again, or the connection is over."""
         self._when_room.append(call)
+
+    def at_flush(self, call: Callable[[], None]) -> None:
+        """Calls once before the output leaves next. A request whose pieces come one by one within a turn goes out as a
+        whole if it is opened there."""
+        self._at_flush.append(call)
+        self._outbox.mark(self)
+
+    def after_read(self, call: Callable[[], None]) -> None:
+        """Calls once when all that the read under way has brought is told. To be asked for by a sink that is called."""
+        self._after_read.append(call)
 
     def close(self) -> None:
         """Orderly: open streams may finish."""
@@ -221,6 +233,8 @@ class UpstreamConnection:
                         sink.on_drained()
                 case GoawayReceived(last_stream_id):
                     self._on_goaway(last_stream_id)
+        if self._after_read:
+            self._after_read = self._tell_all(self._after_read)
 
     def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:
         sink = self._sinks.pop(stream_id, None)
@@ -245,6 +259,8 @@ class UpstreamConnection:
 
     def flush(self) -> None:
         """Sends what the engine has; called by the outbox."""
+        if self._at_flush:
+            self._at_flush = self._tell_all(self._at_flush)
         self.is_dirty = False
         try:
             data = self._http.take_output()
@@ -290,7 +306,14 @@ class UpstreamConnection:
         for stream_id, sink in sinks.items():
             self._tell(sink.on_reset, ErrorCode.CANCEL, stream_id <= self._newest_sent_stream, self._reason)
         self._tell(self._room)
+        self._at_flush = self._tell_all(self._at_flush)
         self.ended.set()
+
+    def _tell_all(self, calls: list[Callable[[], None]]) -> list[Callable[[], None]]:
+        """Calls all, those too that join while it does; gives an empty list to take the place of this one."""
+        for call in calls:
+            self._tell(call)
+        return []
 
     def _tell(self, call: Callable[..., None], *args: Any) -> None:
         """Calls a sink where the fault of one must not keep the others from hearing."""

@@ -46,12 +46,13 @@ class _Call:
 
     __slots__ = (
         "_attempts",
+        "_body",
+        "_head",
         "_held_from_client",
         "_held_from_server",
         "_is_answered",
         "_is_client_done",
         "_is_over",
-        "_only_trailers",
         "_request",
         "_request_bytes",
         "_upstreams",
@@ -81,8 +82,9 @@ class _Call:
         self._is_answered = False
         self._is_over = False
         self._attempts = 0
-        #: The head of an answer that has nothing else: it must leave as one header block that ends the stream.
-        self._only_trailers: Fields | None = None
+        #: Of the answer: what the read under way has brought. Mostly that is all of it, and leaves in one piece.
+        self._head: Fields | None = None
+        self._body: list[bytes] = []
         #: Not acknowledged yet, because the other side has not taken it.
         self._held_from_client = 0
         self._held_from_server = 0
@@ -90,10 +92,18 @@ class _Call:
     # --- To the member ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Opens the stream to a member, now or when there is one."""
+        """Opens the stream to a member when this read is handled (then a unary request is here as a whole), or when
+        there is a member."""
+        connection = self._upstreams.ready
+        if connection is None:
+            self._upstreams.when_ready(self._on_ready)
+        else:
+            connection.at_flush(self._try_to_open)
+
+    def _try_to_open(self) -> None:
+        connection = self._upstreams.ready
         if self._is_over:
             return
-        connection = self._upstreams.ready
         if connection is None:
             self._upstreams.when_ready(self._on_ready)
         elif connection.can_open_stream:
@@ -158,33 +168,44 @@ class _Call:
 
     def on_server_head(self, status: int, fields: Pairs) -> None:
         """The answer begins."""
+        assert self.connection is not None, "an answer comes from somewhere"
         self._request = None
         self._is_answered = True
-        head = headers.grpc_response(status, fields)
-        if head.get(b"grpc-status") is not None:
-            self._only_trailers = head
-        else:
-            self.link.start_response(self.stream_id, head)
+        self._head = headers.grpc_response(status, fields)
+        self.connection.after_read(self._pass_on)
 
     def on_server_data(self, data: bytes, flow_bytes: int) -> None:
         """Body bytes of the answer."""
-        if self._only_trailers is not None:  # a head with a status and a body all the same
-            self.link.start_response(self.stream_id, self._only_trailers)
-            self._only_trailers = None
-        self.link.send_data(self.stream_id, data)
-        self.credit_server(flow_bytes)
+        if self._head is not None:
+            self._body.append(data)
+            self._held_from_server += flow_bytes
+        else:
+            self.link.send_data(self.stream_id, data)
+            self.credit_server(flow_bytes)
+
+    def _pass_on(self) -> None:
+        """The read is over and the answer is not: what is here goes on its way."""
+        head, self._head = self._head, None
+        if head is None or self._is_over:
+            return
+        self.link.start_response(self.stream_id, head)
+        if self._body:
+            self.link.send_data(self.stream_id, b"".join(self._body))
+            self._body.clear()
+            self.credit_server(0)
 
     def on_server_end(self, trailers: Pairs) -> None:
         """The member has said all."""
         self._is_over = True
         end = headers.grpc_trailers(trailers)
-        if self._only_trailers is not None:
-            self.link.respond(self.stream_id, self._only_trailers, b"", end)
+        if self._head is not None:
+            self.link.respond(self.stream_id, self._head, b"".join(self._body), end)
         else:
             self.link.end_stream(self.stream_id, end)
 
     def on_server_reset(self, error_code: int, may_have_left: bool, reason: str) -> None:
         """The member's stream is gone, or the member (`reason`)."""
+        self._pass_on()
         self.connection = None
         if self._may_go_elsewhere(may_have_left):
             self.begin()
@@ -213,7 +234,7 @@ class _Call:
     def _fail(self, error: RpcError) -> None:
         """Ends the call with a status of ours."""
         self._is_over = True
-        if self._is_answered and self._only_trailers is None:
+        if self._is_answered:
             self.link.end_stream(self.stream_id, error_trailers(error))
         else:
             self.link.respond(self.stream_id, error_only(error), b"")
