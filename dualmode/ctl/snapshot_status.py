@@ -52,6 +52,5 @@ def _table(cells: list[str]) -> str:
 
 
 def _centred(text: str, width: int) -> str:
-    """An odd gap has its greater half on the left."""
-    left = math.ceil((width - len(text)) / 2)
-    return (" " * left + text).ljust(width)
+    """An odd gap has its greater half on the right."""
+    return (" " * ((width - len(text)) // 2) + text).ljust(width)

@@ -136,3 +136,10 @@ async def test_a_disk_that_does_not_take_the_file(tmp_path: Path) -> None:
         service = SnapshotService(member.replica, tmp_path / "nowhere")
         with pytest.raises(RpcError, match="snapshot: No such file or directory"):
             await service.snapshot(Stream())  # type: ignore[arg-type]
+
+
+async def test_the_file_does_not_take_the_room_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_member(tmp_path) as member:
+        monkeypatch.setattr(limits, "FREE_SPACE_BYTES", 1 << 60)
+        with pytest.raises(RpcError, match="no space left on device"):
+            await member.snapshot.snapshot(Stream())  # type: ignore[arg-type]
