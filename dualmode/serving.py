@@ -14,7 +14,6 @@ import trio
 
 from dualmode import limits, log
 from dualmode.config.settings import ServingSettings, TlsGroup
-from dualmode.config.urls import Url
 from dualmode.edge.address import places
 from dualmode.edge.listener import Listener, bind_all
 from dualmode.edge.outbox import Outbox
@@ -24,6 +23,7 @@ from dualmode.edge.tls import ServerTls, TlsSettings
 from dualmode.http.engines import ENGINES
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
+from dualmode.urls import Url
 
 _log = log.get("embed")
 

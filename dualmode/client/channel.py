@@ -15,12 +15,12 @@ from dualmode import limits
 from dualmode.client.calls import ClientStream, UnaryCall
 from dualmode.client.connection import UpstreamConnection, connect
 from dualmode.client.status import CallError, lost
-from dualmode.edge.address import Target, parse_url
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
 from dualmode.errors import Code, PeerError
 from dualmode.http.interface import Fields, HttpClientConnection
 from dualmode.http.native import ClientConnection
+from dualmode.urls import Url, parse_address
 
 Metadata = Sequence[tuple[str, str]]
 _USER_AGENT = b"dualmode"
@@ -31,7 +31,7 @@ class Channel:
 
     def __init__(
         self,
-        target: Target,
+        target: Url,
         tls: ClientTls | None,
         make_http: Callable[[], HttpClientConnection],
         outbox: Outbox,
@@ -122,7 +122,7 @@ class Channel:
         return made
 
 
-def authority(target: Target) -> bytes:
+def authority(target: Url) -> bytes:
     """`:authority` for a server; a unix socket has no host, grpc says localhost there."""
     return b"localhost" if target.is_unix else target.address.encode()
 
@@ -146,7 +146,7 @@ async def open_channel(
 ) -> AsyncIterator[Channel]:
     """A Channel to `url` (http, https, unix, unixs). Connects at the first call. Raises StartError for a bad URL or
     certificate files that cannot be used."""
-    target = parse_url(url)
+    target = parse_address(url)
     client_tls = ClientTls(tls or ClientTlsSettings()) if target.is_tls else None
     outbox = outbox or Outbox()
     async with trio.open_nursery() as nursery:

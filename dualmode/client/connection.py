@@ -19,7 +19,6 @@ from typing import Any, Protocol
 import trio
 
 from dualmode import limits, log
-from dualmode.edge.address import Target
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls
 from dualmode.edge.wire import Wire
@@ -38,6 +37,7 @@ from dualmode.http.interface import (
     StreamEnded,
     StreamReset,
 )
+from dualmode.urls import Url
 
 _log = log.get("client")
 
@@ -64,7 +64,7 @@ class ResponseSink(Protocol):
 class UpstreamConnection:
     """One connected connection. Made by `connect`; of no use for new streams when `is_open` is false."""
 
-    def __init__(self, wire: Wire, http: HttpClientConnection, target: Target, outbox: Outbox) -> None:
+    def __init__(self, wire: Wire, http: HttpClientConnection, target: Url, outbox: Outbox) -> None:
         self.target = target
         self.is_dirty = False
         #: Set when no new streams are possible: the server is going away, or the end.
@@ -180,7 +180,7 @@ class UpstreamConnection:
         except (OSError, trio.ClosedResourceError) as error:
             self._reason = getattr(error, "strerror", None) or self._reason
         except Exception:
-            _log.exception("connection to a server ended by a fault of ours", server=self.target.url)
+            _log.exception("connection to a server ended by a fault of ours", server=str(self.target))
         finally:
             self._forget()
 
@@ -272,7 +272,7 @@ class UpstreamConnection:
                 self._cut_at = trio.current_time() + limits.LINGER_SECONDS
                 self._wire.finish()
         except Exception:
-            _log.exception("connection to a server ended by a fault of ours", server=self.target.url)
+            _log.exception("connection to a server ended by a fault of ours", server=str(self.target))
             self.cut()
 
     async def look_at_timers(self) -> None:
@@ -288,7 +288,7 @@ class UpstreamConnection:
                 try:
                     self._handle(self._http.tick(now))
                 except Exception:
-                    _log.exception("connection to a server ended by a fault of ours", server=self.target.url)
+                    _log.exception("connection to a server ended by a fault of ours", server=str(self.target))
                     self.cut()
                 self._outbox.mark(self)
 
@@ -320,11 +320,11 @@ class UpstreamConnection:
         try:
             call(*args)
         except Exception:
-            _log.exception("a call failed by a fault of ours", server=self.target.url)
+            _log.exception("a call failed by a fault of ours", server=str(self.target))
 
 
 async def connect(
-    target: Target,
+    target: Url,
     tls: ClientTls | None,
     make_http: Callable[[], HttpClientConnection],
     outbox: Outbox,
@@ -351,15 +351,15 @@ async def connect(
                 wire.abort()
                 raise
     except trio.TooSlowError:
-        raise PeerError(f"{target.url}: no answer within {timeout_seconds:g} s") from None
+        raise PeerError(f"{target}: no answer within {timeout_seconds:g} s") from None
     except OSError as error:
-        raise PeerError(f"{target.url}: {error.strerror or error}") from error
+        raise PeerError(f"{target}: {error.strerror or error}") from error
     if not connection.is_open:
-        raise PeerError(f"{target.url}: {connection.reason}")
+        raise PeerError(f"{target}: {connection.reason}")
     return connection
 
 
-async def _connect_socket(target: Target) -> socket.socket:
+async def _connect_socket(target: Url) -> socket.socket:
     if target.is_unix:
         sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.ExitStack() as stack:
@@ -371,10 +371,10 @@ async def _connect_socket(target: Target) -> socket.socket:
     return socket.socket(fileno=sock.detach())
 
 
-async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Target) -> bytes:
+async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Url) -> bytes:
     """Gives the plaintext that came along with the end of the handshake."""
     if tls is None:
-        raise PeerError(f"{target.url}: https needs TLS settings")
+        raise PeerError(f"{target}: https needs TLS settings")
     session = tls.session(trio.current_time(), "localhost" if target.is_unix else target.host)
     wire.start_tls(session, is_client=True)
     data: bytes | None = b""
@@ -382,11 +382,11 @@ async def _shake_hands(wire: Wire, tls: ClientTls | None, target: Target) -> byt
         try:
             data = await wire.receive()
         except PeerError as error:
-            raise PeerError(f"{target.url}: {error}") from error
+            raise PeerError(f"{target}: {error}") from error
         if data is None:
-            raise PeerError(f"{target.url}: closed during the TLS handshake")
+            raise PeerError(f"{target}: closed during the TLS handshake")
     if session.alpn != "h2":
-        raise PeerError(f"{target.url}: the server did not choose HTTP/2 (ALPN h2)")
+        raise PeerError(f"{target}: the server did not choose HTTP/2 (ALPN h2)")
     return data or b""
 
 

@@ -14,8 +14,9 @@ from dualmode import limits
 from dualmode.config.features import parse_gates
 from dualmode.config.option import BOTH, MEMBER, PROXY, Mode
 from dualmode.config.resolve import member_peer_urls, retention
-from dualmode.config.urls import Url, is_bindable
+from dualmode.config.urls import is_bindable
 from dualmode.config.values import Values
+from dualmode.urls import Url
 
 Faults = Iterator[str]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualmode.config.durations import format_duration, parse_duration
-from dualmode.config.urls import Url, parse_endpoint, parse_initial_cluster, parse_urls
+from dualmode.config.urls import parse_initial_cluster, parse_urls
+from dualmode.urls import Url, parse_endpoint
 
 #: Go's strconv.ParseBool.
 _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")

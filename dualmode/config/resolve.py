@@ -27,8 +27,8 @@ from dualmode.config.settings import (
     TlsGroup,
     UpstreamTls,
 )
-from dualmode.config.urls import Url
 from dualmode.config.values import Values
+from dualmode.urls import Url
 
 
 def data_dir(values: Values, command: str) -> Path:

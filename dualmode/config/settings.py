@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualmode.config.urls import Url
+from dualmode.urls import Url
 
 
 @dataclass(frozen=True, slots=True)

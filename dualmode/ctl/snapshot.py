@@ -16,13 +16,14 @@ from typing import Any, Protocol
 import click
 
 from dualmode import limits
-from dualmode.config.urls import Url, parse_initial_cluster, parse_urls
+from dualmode.config.urls import parse_initial_cluster, parse_urls
 from dualmode.ctl.snapshot_save import save_snapshot
 from dualmode.ctl.snapshot_status import FORMATS, show
 from dualmode.errors import DualmodeError, StorageError
 from dualmode.storage.bbolt.check import check
 from dualmode.storage.bbolt.files import open_mapped
 from dualmode.storage.bbolt.summary import summarise
+from dualmode.urls import Url
 
 
 class Tell(Protocol):

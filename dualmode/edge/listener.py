@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from dualmode import limits
-from dualmode.edge.address import Place, Target
+from dualmode.edge.address import Place
 from dualmode.errors import StartError
+from dualmode.urls import Url
 
 _REASONS = {
     errno.EADDRINUSE: "the address is already in use by another process",
@@ -91,12 +92,12 @@ def _bind_tcp(place: Place, reuse_port: bool) -> Listener:
     return Listener(replace(place, target=replace(target, port=sock.getsockname()[1])), sock)
 
 
-def _resolve(target: Target) -> tuple[int, tuple[object, ...]]:
+def _resolve(target: Url) -> tuple[int, tuple[object, ...]]:
     """The one address a name stands for, IPv4 before IPv6: `localhost` is 127.0.0.1, as in Go."""
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise StartError(f"cannot listen on {target.url}: {target.host!r} is not known: {error.strerror}") from error
+        raise StartError(f"cannot listen on {target}: {target.host!r} is not known: {error.strerror}") from error
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, address
 

@@ -16,7 +16,6 @@ import httpx
 import trio
 
 from dualmode import limits, log
-from dualmode.edge.address import Target
 from dualmode.edge.tls import ClientTls
 from dualmode.errors import Code
 from dualmode.http.interface import STREAMED, ErrorCode, Fields, Pairs, RequestHead
@@ -24,6 +23,7 @@ from dualmode.http.routing import Link, Sink
 from dualmode.proxy import headers
 from dualmode.proxy.reads import http_may_send_again
 from dualmode.proxy.upstreams import Upstreams
+from dualmode.urls import Url
 
 _log = log.get("proxy")
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -39,10 +39,10 @@ class HttpTransports:
     def __init__(self, tls: ClientTls | None, dial_timeout_seconds: float) -> None:
         self._tls = tls
         self.timeouts = {"connect": dial_timeout_seconds}
-        self._transports: dict[Target, tuple[httpx.AsyncHTTPTransport, ssl.SSLContext | None]] = {}
+        self._transports: dict[Url, tuple[httpx.AsyncHTTPTransport, ssl.SSLContext | None]] = {}
         self._outdated: list[httpx.AsyncHTTPTransport] = []
 
-    def to(self, target: Target) -> httpx.AsyncHTTPTransport:
+    def to(self, target: Url) -> httpx.AsyncHTTPTransport:
         """The transport to an endpoint; a new one when certificate files have changed."""
         context = self._tls.context(trio.current_time()) if self._tls is not None and target.is_tls else None
         known = self._transports.get(target)
@@ -93,9 +93,9 @@ class HttpForwardRoute:
                 try:
                     response = await self._send(exchange, target)
                 except _NOT_CONNECTED as error:
-                    faults.append(f"{target.url}: {error}")
+                    faults.append(f"{target}: {error}")
                 except (httpx.TransportError, httpx.StreamError) as error:
-                    faults.append(f"{target.url}: {error or type(error).__name__}")
+                    faults.append(f"{target}: {error or type(error).__name__}")
                     if exchange.is_body_touched or not http_may_send_again(exchange.head.method):
                         exchange.refuse(502, "unable to get response from endpoint: " + faults[-1])
                         return
@@ -105,7 +105,7 @@ class HttpForwardRoute:
             _log.warning("no endpoint for a plain HTTP request", fault="; ".join(faults))
             exchange.refuse(503, "no endpoint is available: " + "; ".join(faults))
 
-    async def _send(self, exchange: _Exchange, target: Target) -> httpx.Response:
+    async def _send(self, exchange: _Exchange, target: Url) -> httpx.Response:
         head = exchange.head
         fields = headers.http_request(head, exchange.link.peer)
         host = "localhost" if target.is_unix else target.address

@@ -13,7 +13,6 @@ import trio
 
 from dualmode import limits, log
 from dualmode.config.settings import ProxySettings, UpstreamTls
-from dualmode.edge.address import Target, parse_url
 from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
@@ -28,6 +27,7 @@ from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
 from dualmode.serving import Serving, until_cancelled
+from dualmode.urls import Url, parse_address
 
 _log = log.get("proxy")
 
@@ -59,7 +59,7 @@ async def _live(
         nursery.start_soon(upstreams.run)
         mux = client_mux(settings, upstreams, transports)
         await nursery.start(serving.run, mux, mux, ())
-        _log.info("ready to serve client requests", endpoints=[target.url for target in upstreams.order()])
+        _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
         ready()
         await stopping.wait()
         _log.info("closing proxy")
@@ -67,16 +67,16 @@ async def _live(
         nursery.cancel_scope.cancel()
 
 
-def endpoints(settings: ProxySettings) -> list[Target]:
+def endpoints(settings: ProxySettings) -> list[Url]:
     """Where to forward, in an order of this process's own, so that a fleet of proxies spreads. Raises StartError."""
-    targets = [parse_url(str(url)) for url in settings.endpoints]
+    targets = [parse_address(str(url)) for url in settings.endpoints]
     if not targets:
         raise StartError("a proxy needs --endpoints: finding members by peer URLs or SRV records is not there yet")
     random.shuffle(targets)
     return targets
 
 
-def upstream_tls(settings: UpstreamTls, targets: list[Target]) -> ClientTls | None:
+def upstream_tls(settings: UpstreamTls, targets: list[Url]) -> ClientTls | None:
     """TLS toward the members; None when no endpoint asks for it. Raises StartError."""
     if not any(target.is_tls for target in targets):
         return None

@@ -17,11 +17,11 @@ import trio
 
 from dualmode import limits, log
 from dualmode.client.connection import UpstreamConnection, connect
-from dualmode.edge.address import Target
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls
 from dualmode.errors import PeerError
 from dualmode.http.interface import HttpClientConnection
+from dualmode.urls import Url
 
 _log = log.get("proxy")
 
@@ -34,7 +34,7 @@ class Upstreams:
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        targets: Sequence[Url],
         tls: ClientTls | None,
         make_http: Callable[[], HttpClientConnection],
         outbox: Outbox,
@@ -62,7 +62,7 @@ class Upstreams:
         """Of requests: endpoints are all https or all http in practice, and servers do not look at it."""
         return b"https" if self._targets[0].is_tls else b"http"
 
-    def order(self) -> list[Target]:
+    def order(self) -> list[Url]:
         """The endpoints, the one in use first."""
         return list(self._targets)
 
@@ -80,7 +80,7 @@ class Upstreams:
                 self._tell()
                 if self._current is not None:
                     await self._current.leaving.wait()
-                    _log.warning("lost the endpoint", endpoint=self._current.target.url, reason=self._current.reason)
+                    _log.warning("lost the endpoint", endpoint=str(self._current.target), reason=self._current.reason)
                     self._targets.rotate(-1)
                     continue
                 await trio.sleep(limits.PROXY_ROUND_PAUSE_SECONDS)
@@ -104,7 +104,7 @@ class Upstreams:
                 faults.append(str(error))
                 self._targets.rotate(-1)
             else:
-                _log.info("connected to an endpoint", endpoint=connection.target.url)
+                _log.info("connected to an endpoint", endpoint=str(connection.target))
                 self.fault = ""
                 return connection
         fault = "; ".join(faults)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dualmode.edge.address import Place, parse_url, places
+from dualmode.edge.address import Place, places
 from dualmode.edge.listener import bind, bind_all
 from dualmode.errors import StartError
 
@@ -29,7 +29,7 @@ def test_a_port_in_use_is_named() -> None:
     first = bind(one("http://127.0.0.1:0"))
     try:
         with pytest.raises(StartError, match=f"http://127.0.0.1:{first.place.target.port}: .*already in use"):
-            bind(one(first.place.target.url))
+            bind(one(str(first.place.target)))
     finally:
         first.close()
 
@@ -37,7 +37,7 @@ def test_a_port_in_use_is_named() -> None:
 def test_reuse_port_lets_two_processes_share() -> None:
     first = bind(one("http://127.0.0.1:0"), reuse_port=True)
     try:
-        bind(one(first.place.target.url), reuse_port=True).close()
+        bind(one(str(first.place.target)), reuse_port=True).close()
     finally:
         first.close()
 
@@ -50,7 +50,7 @@ def test_a_port_can_be_bound_again_while_old_connections_are_remembered() -> Non
     server.close()  # the side that closes first keeps the pair in TIME_WAIT
     client.close()
     listener.close()
-    bind(one(listener.place.target.url)).close()
+    bind(one(str(listener.place.target))).close()
 
 
 def test_foreign_and_unknown_addresses_are_refused() -> None:
@@ -127,7 +127,7 @@ def test_bad_unix_paths_are_named(tmp_path: Path) -> None:
 
 def test_one_socket_serves_both_schemes() -> None:
     listeners = bind_all(places(["http://127.0.0.1:0"]))
-    target = parse_url(listeners[0].place.target.url)
+    target = listeners[0].place.target
     listeners[0].close()
     both = bind_all(places([f"http://{target.address}", f"https://{target.address}"]))
     try:

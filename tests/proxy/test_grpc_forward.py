@@ -10,7 +10,6 @@ import trio
 from dualmode import limits
 from dualmode.client.channel import Channel, open_channel
 from dualmode.client.status import CallError
-from dualmode.edge.address import parse_url
 from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.server import Server, ServerOptions
@@ -21,6 +20,7 @@ from dualmode.http.routing import Link, Sink
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.framing import frame
+from dualmode.urls import parse_address
 from tests.edge.peers import serving, until
 from tests.edge.toy import Echo, Notes, Streamed, Whole
 
@@ -88,7 +88,7 @@ async def proxied(count: int = 1) -> AsyncIterator[tuple[Channel, list[Member], 
         for member in members:
             member.server, address = await stack.enter_async_context(serving(member.mux()))
             member.url = f"http://{address}"
-        targets = [parse_url(member.url) for member in members]
+        targets = [parse_address(member.url) for member in members]
         outbox = Outbox()
         upstreams = Upstreams(targets, None, lambda: ClientConnection(OPTIONS), outbox, 1.0)
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -212,7 +212,7 @@ async def test_a_slow_member_holds_the_client_back() -> None:
     async with AsyncExitStack() as stack:
         _, address = await stack.enter_async_context(serving(MuxBuilder().grpc(b"/any/Lazy", Streamed(serve)).build()))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        upstreams = Upstreams([parse_url(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 1.0)
+        upstreams = Upstreams([parse_address(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 1.0)
         nursery.start_soon(upstreams.run)
         mux = MuxBuilder().grpc_fallback(GrpcForwardRoute(upstreams)).build()
         _, address = await stack.enter_async_context(serving(mux))
@@ -339,7 +339,7 @@ async def test_a_call_that_is_given_up_while_it_waits_is_forgotten(monkeypatch: 
         silent = await stack.enter_async_context(trio.open_nursery())
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         address = f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        upstreams = Upstreams([parse_url(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 0.3)
+        upstreams = Upstreams([parse_address(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 0.3)
         silent.start_soon(upstreams.run)
         mux = MuxBuilder().grpc_fallback(GrpcForwardRoute(upstreams)).build()
         proxy, address = await stack.enter_async_context(serving(mux))
@@ -362,7 +362,7 @@ async def test_more_calls_than_a_member_takes_at_once_wait() -> None:
         small = ServerOptions(http2=lambda classify: ServerConnection(classify, Http2Options(concurrent_streams=2)))
         _, address = await stack.enter_async_context(serving(member.mux(), options=small))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        upstreams = Upstreams([parse_url(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 1.0)
+        upstreams = Upstreams([parse_address(address)], None, lambda: ClientConnection(OPTIONS), Outbox(), 1.0)
         nursery.start_soon(upstreams.run)
         mux = MuxBuilder().grpc_fallback(GrpcForwardRoute(upstreams)).build()
         _, address = await stack.enter_async_context(serving(mux))

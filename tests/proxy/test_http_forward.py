@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import trio
 
-from dualmode.edge.address import parse_url
 from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.server import Server
@@ -17,6 +16,7 @@ from dualmode.http.native import ClientConnection
 from dualmode.http.routing import Link, Sink
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.upstreams import Upstreams
+from dualmode.urls import parse_address
 from tests.edge.peers import H2Peer, dial, get, read_all, serving, until
 from tests.edge.toy import OK, Notes, Streamed, Whole, echo
 
@@ -76,7 +76,7 @@ async def proxied(count: int = 1) -> AsyncIterator[tuple[str, list[Member], Upst
         for member in members:
             member.server, address = await stack.enter_async_context(serving(member.mux()))
             member.url = f"http://{address}"
-        upstreams = Upstreams([parse_url(member.url) for member in members], None, ClientConnection, Outbox(), 1.0)
+        upstreams = Upstreams([parse_address(member.url) for member in members], None, ClientConnection, Outbox(), 1.0)
         nursery = await stack.enter_async_context(trio.open_nursery())
         clients = await stack.enter_async_context(HttpTransports(None, 1.0))
         mux = MuxBuilder().fallback(HttpForwardRoute(upstreams, clients)).build()
