@@ -182,6 +182,12 @@ HASH_FIRST_ROWS: Final = 64
 HASH_STEP_ROWS: Final = 2048
 #: Hashes computed at once: each keeps a view of the store alive.
 HASHES_AT_ONCE: Final = 2
+#: Intervals whose number of keys is remembered, and pages that clients may go on from: some 200 bytes each.
+REMEMBERED_COUNTS: Final = 1024
+#: A count is brought up to date from what has changed since, when that is no more than this share of counting anew.
+RECOUNT_SHARE: Final = 0.1
+#: Records read at a time by a range that wants keys only: their values need not all be in memory at once.
+KEYS_ONLY_PIECE: Final = 512
 #: Rows looked at in one step of a compaction: about 3 ms of the loop.
 COMPACTION_STEP_ROWS: Final = 200
 #: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.

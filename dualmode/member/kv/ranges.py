@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from dualmode import limits
+from dualmode.member.kv.counts import CountedView, Counting
 from dualmode.storage.mvcc import keyvalue
 from dualmode.storage.varints import varint
 
@@ -17,6 +19,7 @@ _KV_PREFIXES: Final = tuple(b"\x12" + varint(length) for length in range(4096))
 
 _NONE, _ASCEND, _DESCEND = 0, 1, 2
 _BY_KEY: Final = 0
+_BY_VALUE: Final = 4
 #: Position of each sort target in `keyvalue.fields`: KEY, VERSION, CREATE, MOD, VALUE.
 _SORT_FIELDS: Final = (0, 3, 1, 2, 4)
 
@@ -33,15 +36,29 @@ class ReadView(Protocol):
     def count(self, key: bytes, range_end: bytes, revision: int) -> int: ...
 
 
-def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
+class CountEachTime:
+    """Counts by asking the view: inside transactions, where a revision is not over yet."""
+
+    def total(self, view: CountedView, key: bytes, range_end: bytes, revision: int) -> int:
+        """See counts.Counting."""
+        return view.count(key, range_end, revision)
+
+    def note_page(self, key: bytes, range_end: bytes, revision: int, total: int) -> None:
+        """Nobody goes on from a page of a transaction."""
+
+
+_COUNT_EACH_TIME: Final = CountEachTime()
+
+
+def execute(view: ReadView, request: Any, header_field: bytes, counting: Counting = _COUNT_EACH_TIME) -> bytes:
     """The serialised RangeResponse; raises COMPACTED or FUTURE_REVISION."""
     key, range_end = request.key, request.range_end
     if not range_end and not request.revision and not _needs_more_than_a_get(request):
         return one_key(view.get(key), header_field)
     revision = request.revision
     if request.count_only:
-        return header_field + _count_field(view.count(key, range_end, revision))
-    kvs, count = _fetch(view, request, key, range_end, revision)
+        return header_field + _count_field(counting.total(view, key, range_end, revision))
+    kvs, count = _fetch(view, request, counting)
     if _is_filtered(request):
         kvs = _filter(kvs, request)
     kvs = _sort(kvs, request)
@@ -50,7 +67,7 @@ def execute(view: ReadView, request: Any, header_field: bytes) -> bytes:
     if more:
         kvs = kvs[:limit]
     if request.keys_only:
-        kvs = [_without_value(kv) for kv in kvs]
+        kvs = [keyvalue.without_value(kv) for kv in kvs]
     parts = [header_field]
     for kv in kvs:
         length = len(kv)
@@ -76,11 +93,6 @@ def field(kv: bytes) -> bytes:
     return (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv
 
 
-def _without_value(kv: bytes) -> bytes:
-    key, create, mod, version, _, lease = keyvalue.fields(kv)
-    return keyvalue.encode(key, create, mod, version, b"", lease)
-
-
 def _count_field(count: int) -> bytes:
     return b"\x20" + varint(count) if count else b""
 
@@ -98,19 +110,36 @@ def _is_filtered(request: Any) -> bool:
     )
 
 
-def _fetch(view: ReadView, request: Any, key: bytes, range_end: bytes, revision: int) -> tuple[list[bytes], int]:
+def _fetch(view: ReadView, request: Any, counting: Counting) -> tuple[list[bytes], int]:
     """What the interval holds and how many keys that is; no more than limit + 1 where the order allows it.
 
     `count` is of the whole interval whatever limit and filters say. A limit is dropped for an explicit order or a
     filter only: etcd sorts what an order-less request for another target fetched under its limit.
     """
-    limit = request.limit
+    key, range_end, revision, limit = request.key, request.range_end, request.revision, request.limit
     if limit <= 0 or request.sort_order != _NONE or _is_filtered(request):
-        kvs = view.select(key, range_end, revision, 0)
+        kvs = _select_all(view, request)
         return kvs, len(kvs)
     kvs = view.select(key, range_end, revision, limit + 1)
-    count = len(kvs) if len(kvs) <= limit else view.count(key, range_end, revision)
-    return kvs, count
+    if len(kvs) <= limit:
+        return kvs, len(kvs)
+    total = counting.total(view, key, range_end, revision)
+    counting.note_page(keyvalue.key_of(kvs[limit - 1]) + b"\0", range_end, revision or view.revision, total - limit)
+    return kvs, total
+
+
+def _select_all(view: ReadView, request: Any) -> list[bytes]:
+    """The whole interval. Who wants keys only, and does not sort by values, gets by with few values in memory."""
+    key, range_end, revision = request.key, request.range_end, request.revision
+    if not request.keys_only or request.sort_target == _BY_VALUE:
+        return view.select(key, range_end, revision, 0)
+    found: list[bytes] = []
+    while True:
+        piece = view.select(key, range_end, revision, limits.KEYS_ONLY_PIECE)
+        found += [keyvalue.without_value(kv) for kv in piece]
+        if len(piece) < limits.KEYS_ONLY_PIECE or not range_end:
+            return found
+        key = keyvalue.key_of(piece[-1]) + b"\0"
 
 
 def _filter(kvs: list[bytes], request: Any) -> list[bytes]:

@@ -12,6 +12,7 @@ from dualmode.member.apply import requests
 from dualmode.member.auth.access import Access
 from dualmode.member.auth.caller import NOBODY
 from dualmode.member.kv import checks, ranges
+from dualmode.member.kv.counts import Counts
 from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
@@ -30,6 +31,7 @@ class KvService:
         self._access = access
         self._store = replica.store
         self._headers = replica.applier.headers
+        self._counts = Counts(replica.store)
         self._max_txn_operations = max_txn_operations
         self._wait_for_compaction = wait_for_compaction
         #: Ranges read, for the metrics.
@@ -75,7 +77,7 @@ class KvService:
         if self._accounts.is_enabled:
             self._access.check_read(call, request.key, request.range_end)
         store = self._store
-        call.reply(ranges.execute(store, request, self._headers.field(store.revision)))
+        call.reply(ranges.execute(store, request, self._headers.field(store.revision), self._counts))
 
     def put(self, call: UnaryCall, message: bytes) -> None:
         request = decode(etcdserverpb.PutRequest, message)

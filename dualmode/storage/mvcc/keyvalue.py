@@ -122,6 +122,22 @@ def key_of(kv: bytes) -> bytes:
     return kv[start : start + length]
 
 
+def without_value(kv: bytes) -> bytes:
+    """The same record with an empty value, cut out of the bytes."""
+    length, position = read_varint(kv, 1)
+    position += length
+    size = len(kv)
+    while position < size and kv[position] < VALUE_TAG:
+        position += 1
+        while kv[position] > 0x7F:
+            position += 1
+        position += 1
+    if position == size or kv[position] != VALUE_TAG:
+        return kv
+    length, start = read_varint(kv, position + 1)
+    return kv[:position] + kv[start + length :]
+
+
 def lease_of(kv: bytes) -> int:
     """The lease of a KeyValue that the store wrote, 0 when it has none."""
     length, position = read_varint(kv, 1)

@@ -100,3 +100,9 @@ def test_cut_records_are_refused_or_end_at_a_field(
 def test_what_is_no_key_value_is_refused(record: bytes, complaint: str) -> None:
     with pytest.raises(StorageError, match=complaint):
         keyvalue.fields(record)
+
+
+@given(KEYS, REVISIONS, REVISIONS, REVISIONS, VALUES, INT64)
+def test_without_value(key: bytes, create: int, mod: int, version: int, value: bytes, lease: int) -> None:
+    kv = protobuf(key, create, mod, version, value, lease)
+    assert keyvalue.without_value(kv) == protobuf(key, create, mod, version, b"", lease)
