@@ -186,6 +186,8 @@ HASHES_AT_ONCE: Final = 2
 REMEMBERED_COUNTS: Final = 1024
 #: A count is brought up to date from what has changed since, when that is no more than this share of counting anew.
 RECOUNT_SHARE: Final = 0.1
+#: Keys in the first chunk of a RangeStream (etcd's number); the next ones are as many as fit.
+RANGE_STREAM_FIRST_KEYS: Final = 10
 #: Records read at a time by a range that wants keys only: their values need not all be in memory at once.
 KEYS_ONLY_PIECE: Final = 512
 #: Rows looked at in one step of a compaction: about 3 ms of the loop.

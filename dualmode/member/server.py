@@ -32,6 +32,7 @@ from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.identity import RequestIds
+from dualmode.member.kv.range_stream import RangeStream
 from dualmode.member.kv.service import KvService
 from dualmode.member.leader_streams import LeaderStreams
 from dualmode.member.lease.access import OneMember
@@ -174,6 +175,7 @@ class MemberServer:
         self.kv = KvService(self.replica, options.max_txn_operations, self.compactor.physical, self.access)
         passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
         self.auth = AuthService(self.replica, management.accounts, self.access, management.tokens, passwords)
+        self.range_stream = RangeStream(self.replica, self.kv.counts, self.access.check_read, options.max_request_bytes)
         self.cluster = ClusterService(self.replica)
         local = Services(self.kv.range, self.kv.txn, self.kv.delete_range, self.lease.grant, self.watch_hub)
         self.election = ElectionService(partial(LocalClient, local), self.leader_streams)
@@ -204,6 +206,7 @@ class MemberServer:
         """All RPCs this member serves, each behind the rule of who may call it."""
         services = (
             self.kv,
+            self.range_stream,
             self.watch,
             self.lease,
             self.cluster,

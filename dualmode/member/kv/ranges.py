@@ -59,7 +59,7 @@ def execute(view: ReadView, request: Any, header_field: bytes, counting: Countin
     if request.count_only:
         return header_field + _count_field(counting.total(view, key, range_end, revision))
     kvs, count = _fetch(view, request, counting)
-    if _is_filtered(request):
+    if is_filtered(request):
         kvs = _filter(kvs, request)
     kvs = _sort(kvs, request)
     limit = request.limit
@@ -98,10 +98,11 @@ def _count_field(count: int) -> bytes:
 
 
 def _needs_more_than_a_get(request: Any) -> bool:
-    return request.count_only or request.keys_only or _is_filtered(request)
+    return request.count_only or request.keys_only or is_filtered(request)
 
 
-def _is_filtered(request: Any) -> bool:
+def is_filtered(request: Any) -> bool:
+    """Whether records are left out by their revisions."""
     return bool(
         request.min_mod_revision
         or request.max_mod_revision
@@ -117,7 +118,7 @@ def _fetch(view: ReadView, request: Any, counting: Counting) -> tuple[list[bytes
     filter only: etcd sorts what an order-less request for another target fetched under its limit.
     """
     key, range_end, revision, limit = request.key, request.range_end, request.revision, request.limit
-    if limit <= 0 or request.sort_order != _NONE or _is_filtered(request):
+    if limit <= 0 or request.sort_order != _NONE or is_filtered(request):
         kvs = _select_all(view, request)
         return kvs, len(kvs)
     kvs = view.select(key, range_end, revision, limit + 1)

@@ -31,7 +31,8 @@ class KvService:
         self._access = access
         self._store = replica.store
         self._headers = replica.applier.headers
-        self._counts = Counts(replica.store)
+        #: How many keys intervals have, as far as it is remembered.
+        self.counts = Counts(replica.store)
         self._max_txn_operations = max_txn_operations
         self._wait_for_compaction = wait_for_compaction
         #: Ranges read, for the metrics.
@@ -77,7 +78,7 @@ class KvService:
         if self._accounts.is_enabled:
             self._access.check_read(call, request.key, request.range_end)
         store = self._store
-        call.reply(ranges.execute(store, request, self._headers.field(store.revision), self._counts))
+        call.reply(ranges.execute(store, request, self._headers.field(store.revision), self.counts))
 
     def put(self, call: UnaryCall, message: bytes) -> None:
         request = decode(etcdserverpb.PutRequest, message)
