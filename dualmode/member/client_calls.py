@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dualmode import errors
 from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Metadata, Method
+
+_UNARY: Final = Kind.UNARY
 
 
 class ClientCalls:
@@ -12,13 +16,19 @@ class ClientCalls:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        #: (unary or stream, client API version) -> calls: etcd_server_client_requests_total.
-        self.counts: dict[tuple[str, ...], int] = {}
+        #: Calls by client API version.
+        self._unary: dict[str, int] = {}
+        self._streams: dict[str, int] = {}
+
+    def counts(self) -> dict[tuple[str, ...], int]:
+        """(unary or stream, client API version) -> calls: etcd_server_client_requests_total."""
+        kinds = (("unary", self._unary), ("stream", self._streams))
+        return {(kind, version): count for kind, counts in kinds for version, count in counts.items()}
 
     def before(self, metadata: Metadata, method: Method) -> None:
         """Raises NO_LEADER for who asked to be told so (`hasleader: true`)."""
-        key = ("unary" if method.kind is Kind.UNARY else "stream", metadata.client_api_version)
-        counts = self.counts
-        counts[key] = counts.get(key, 0) + 1
+        counts = self._unary if method.kind is _UNARY else self._streams
+        version = metadata.client_api_version
+        counts[version] = counts.get(version, 0) + 1
         if metadata.has_leader and not self._replica.has_leader:
             raise errors.NO_LEADER

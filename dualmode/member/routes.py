@@ -41,7 +41,7 @@ class MemberRoutes:
         metrics.bind(bindings(member, settings.storage.quota_bytes or 0))
         metrics.bind(rpc_bindings(self._table))
         metrics.bind(process_bindings())
-        metrics.bind({"etcd_server_client_requests_total": lambda: calls.counts})
+        metrics.bind({"etcd_server_client_requests_total": calls.counts})
         self._status = StatusRoutes(MemberFacts(member.replica), metrics, sys.argv)
         self._has_json_gateway = serving.has_json_gateway
         self._guard = AccessGuard(AccessRules(serving.host_whitelist, serving.cors))

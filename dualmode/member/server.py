@@ -124,7 +124,7 @@ class MemberServer:
             flush=outbox.flush,
             free_space=FreeSpace(options.data_dir, options.free_space_bytes),
         )
-        quota = Quota(options.quota_bytes)
+        quota = Quota(options.quota_bytes, options.max_request_bytes)
         self.space_guard = SpaceGuard(quota, store, applier.alarms, opened.member_id, self.replica.propose)
         self.replica.admit = self.space_guard.admit
         applier.quota, applier.on_no_room = quota, self.space_guard.raise_alarm

@@ -17,7 +17,7 @@ from dualmode.member.apply import requests
 #: etcd's estimates of what a record takes beside key and value, and of a lease.
 _PUT_OVERHEAD_BYTES: Final = 256
 _LEASE_BYTES: Final = 64
-#: What one byte of a transaction can cost at most: itself and, as a put takes more than four, its share of an overhead.
+#: What one byte of a request can cost at most: itself and, as a put takes more than four, its share of an overhead.
 _MOST_PER_BYTE: Final = 1 + _PUT_OVERHEAD_BYTES // 4
 
 
@@ -49,10 +49,12 @@ def _branch_cost(branch: Iterable[Any]) -> int:
 class Quota:
     """The size that the store may have. `limit_bytes` None is no quota at all."""
 
-    __slots__ = ("_warning_bytes", "has_warned", "limit_bytes")
+    __slots__ = ("_sure_bytes", "_warning_bytes", "has_warned", "limit_bytes")
 
-    def __init__(self, limit_bytes: int | None) -> None:
+    def __init__(self, limit_bytes: int | None, max_request_bytes: int = limits.MAX_REQUEST_BYTES) -> None:
         self.limit_bytes = limit_bytes
+        #: Below this there is room for any request, and none needs to be looked at.
+        self._sure_bytes = (limit_bytes or 0) - _MOST_PER_BYTE * max_request_bytes
         self._warning_bytes = None if limit_bytes is None else int(limit_bytes * limits.QUOTA_WARNING_SHARE)
         #: Whether the store is known to be close to its quota.
         self.has_warned = False
@@ -60,10 +62,8 @@ class Quota:
     def has_room(self, size_bytes: int, kind: int, request: Any) -> bool:
         """Whether a store of this size may take a request."""
         limit = self.limit_bytes
-        if limit is None:
+        if limit is None or size_bytes < self._sure_bytes:
             return True
-        if kind == requests.TXN and size_bytes + _MOST_PER_BYTE * request.ByteSize() < limit:
-            return True  # whatever is in it: most stores are far from their quota
         cost = cost_bytes(kind, request)
         return cost == 0 or size_bytes + cost < limit
 
