@@ -7,8 +7,8 @@ nothing but its one sleeping task.
 
 Time is looked after from outside: `tick`, every second or two. There is no timer per connection or per read.
 
-The life of a connection: opening (the first bytes say what it speaks, perhaps a TLS handshake), open, ending (our half
-is shut, the peer's last bytes are thrown away), over.
+The life of a connection: opening (`edge/opening.py`), open, ending (our half is shut, the peer's last bytes are thrown
+away), over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from dualmode import limits, log
-from dualmode.edge.sniff import Speech, sniff
+from dualmode.edge.opening import Opening
+from dualmode.edge.sniff import Speech
 from dualmode.edge.wire import Wire
 from dualmode.errors import PeerError
 from dualmode.http.interface import (
@@ -47,23 +48,17 @@ if TYPE_CHECKING:
 
 _log = log.get("edge")
 
-#: Go's answer to a plain request on a TLS port, understood by people with curl.
-_PLAIN_ON_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-#: A fatal handshake_failure alert (RFC 8446 section 6): a TLS client on a plain port hears more than a closed socket.
-_TLS_ON_PLAIN = b"\x15\x03\x01\x00\x02\x02\x28"
-
 
 class Connection:
     """One accepted connection. `run` is its task; everything else is called on the same loop and never waits."""
 
     __slots__ = (
-        "_allows_plain",
-        "_allows_tls",
         "_deadline",
         "_http",
         "_http1",
         "_is_over",
         "_left_at_deadline",
+        "_opening",
         "_outbox",
         "_scopes",
         "_server",
@@ -82,8 +77,7 @@ class Connection:
         self._server = server
         self._outbox = server.outbox
         self._wire = Wire(sock, server.start_task, self._sent_all)
-        self._allows_plain = allows_plain
-        self._allows_tls = allows_tls
+        self._opening = Opening(self._wire, address, server.tls, server.now, allows_plain, allows_tls)
         self._http: HttpServerConnection | None = None
         #: The same engine when it is HTTP/1.1, which has two wishes more: see `_until_wanted` and `flush`.
         self._http1: Http1ServerConnection | None = None
@@ -120,59 +114,20 @@ class Connection:
             self._forget()
 
     async def _open(self) -> bytes | None:
-        """Finds out what the peer speaks and sets the engine up; gives the bytes it has to begin with."""
-        opening = b""
-        wire = self._wire
-        while True:
-            data = await wire.receive()
-            if data is None:
-                return None
-            opening += data
-            speech = self._agreed_speech() or sniff(opening)
-            if speech is Speech.TLS and wire.tls is None and self._allows_tls:
-                opening = self._start_tls(opening)
-                speech = self._agreed_speech() or sniff(opening)
-            if speech is Speech.UNDECIDED or (wire.tls is not None and not wire.tls.is_established):
-                continue
-            if not self._accept(speech):
-                wire.finish()
-                return None
-            return opening
-
-    def _start_tls(self, opening: bytes) -> bytes:
-        tls = self._server.tls
-        assert tls is not None
-        self._wire.start_tls(tls.session(self._server.now()))
-        return self._wire.decrypt(opening) or b""
-
-    def _agreed_speech(self) -> Speech | None:
-        """What the two ends agreed on in the handshake; None when it must be sniffed."""
-        tls = self._wire.tls
-        if tls is None or not tls.is_established:
+        """Sets the engine up for what the peer speaks; gives the bytes it has to begin with."""
+        opening, options = self._opening, self._server.options
+        first = await opening.run()
+        if first is None:
             return None
-        if not self.peer.is_tls:
-            assert self._server.tls is not None
-            self._server.tls.check_client(tls, self._server.now())
-            self.peer = PeerIdentity(self.peer.address, True, tls.common_name)
-        return {"h2": Speech.HTTP2, "http/1.1": Speech.HTTP1}.get(tls.alpn or "")
-
-    def _accept(self, speech: Speech) -> bool:
-        """Sets the engine up; False when this is not spoken here."""
-        if self._wire.tls is None and not self._allows_plain and speech in (Speech.HTTP1, Speech.HTTP2):
-            _log.debug("plain HTTP on a TLS port", peer=self.peer.address)
-            self._wire.send(_PLAIN_ON_TLS if speech is Speech.HTTP1 else b"")
-            return False
-        if speech is Speech.HTTP2:
-            self._http = self._server.options.http2(self._classify)
-        elif speech is Speech.HTTP1:
-            self._http = self._http1 = self._server.options.http1(self._classify)
+        self.peer = opening.peer
+        if opening.speech is Speech.HTTP2:
+            self._http = options.http2(self._classify)
         else:
-            _log.debug("neither HTTP nor TLS that is served here", peer=self.peer.address, speech=speech.value)
-            self._wire.send(_TLS_ON_PLAIN if speech is Speech.TLS else b"")
-            return False
+            scheme = b"https" if self.peer.is_tls else b"http"
+            self._http = self._http1 = options.http1(self._classify, scheme)
         self._deadline = None  # from here on the engine's own timers hold
         self._http.start(self._server.now())
-        return True
+        return first
 
     async def _serve(self, data: bytes | None) -> None:
         """The loop. There is no await between a read and the write that answers it."""

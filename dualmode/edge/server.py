@@ -54,7 +54,8 @@ class ServerOptions:
 
     #: Makes the engine of an HTTP/2 connection: where `--http2-engine` arrives.
     http2: Callable[[Classifier], HttpServerConnection] = ServerConnection
-    http1: Callable[[Classifier], Http1ServerConnection] = Http1ServerConnection
+    #: The same for HTTP/1.1, with the scheme of its requests.
+    http1: Callable[[Classifier, bytes], Http1ServerConnection] = Http1ServerConnection
     #: Needed when a listener allows TLS.
     tls: ServerTls | None = None
     connections: int = field(default_factory=connection_limit)

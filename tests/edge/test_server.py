@@ -106,6 +106,16 @@ async def test_four_kinds_of_client_share_a_mixed_port(certs: Certificates, tls_
         assert await H2Peer(await dial_tls(address, trusting(certs))).request(b"/reply") == (200, b"/reply||")
 
 
+async def test_http1_requests_have_the_scheme_they_came_by(certs: Certificates, tls_options: ServerOptions) -> None:
+    def tell(link: Link, stream_id: int, head: RequestHead, body: bytes) -> None:
+        link.respond(stream_id, OK, b"<" + head.scheme + b">")
+
+    async with serving(mux(scheme=Whole(tell)), "https://127.0.0.1:0", options=tls_options) as (_, address):
+        assert b"<https>" in await get(await dial_tls(address, trusting(certs), ["http/1.1"]), "/scheme")
+    async with serving(mux(scheme=Whole(tell))) as (_, address):
+        assert b"<http>" in await get(await dial(address), "/scheme")
+
+
 async def test_a_tls_port_tells_a_plain_client(tls_options: ServerOptions) -> None:
     async with serving(mux(), "https://127.0.0.1:0", options=tls_options) as (_, address):
         assert b"HTTP request to an HTTPS server" in await get(await dial(address), "/reply")
