@@ -223,6 +223,10 @@ STORE_DELETION_WINDOW_ROWS: Final = 1024
 STORE_HEAD_CACHE_BYTES: Final = 8 * MIB
 #: etcd's segment size of the write-ahead log: a new file is begun when this is passed.
 WAL_SEGMENT_BYTES: Final = 64_000_000
+#: Written to the log between two log snapshots at most, and kept of it in memory behind one for followers that lag:
+#: one segment each, however large the entries are.
+LOG_SNAPSHOT_BYTES: Final = 64_000_000
+LOG_CATCH_UP_BYTES: Final = 64_000_000
 #: etcd's `--max-wals`: released segments beyond this many are deleted.
 WAL_SEGMENTS_KEPT: Final = 5
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import trio
 
-from dualmode import log
+from dualmode import limits, log
 from dualmode.member.log_snapshot import LogSnapshot
-from dualmode.raft import ConfState, MemoryStorage
+from dualmode.raft import ConfState, Entry, MemoryStorage
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 from dualmode.storage.wal import WriteAheadLog
@@ -25,7 +25,8 @@ class PassRunner(Protocol):
 
 
 class LogCompactor:
-    """Takes a log snapshot every `count` applied entries. `run` is its task; the replica tells it how far apply is."""
+    """Takes a log snapshot every `count` applied entries, or when so many bytes were written. `run` is its task; the
+    replica tells it how far apply is."""
 
     def __init__(
         self,
@@ -46,18 +47,25 @@ class LogCompactor:
         self._count = count
         #: As `--max-wals`: 0 keeps all.
         self._segments_kept = segments_kept
-        #: Entries kept in memory behind a snapshot for followers that lag; a member alone has none.
+        #: Entries kept in memory behind a snapshot for followers that lag.
         self._catch_up_entries = catch_up_entries
         self._in_pass = in_pass
         self._due: LogSnapshot | None = None
+        self._written_bytes = wal.written_bytes
         self._wake = trio.Event()
         self._taken = trio.Event()
 
     def note_applied(self, index: int, term: int, conf_state: ConfState) -> None:
         """The store has applied up to here."""
-        if self._due is None and index - self.newest.index >= self._count:
+        if self._due is None and self._is_long(index - self.newest.index):
             self._due = LogSnapshot(index, term, conf_state)
+            self._written_bytes = self._wal.written_bytes
             self._wake.set()
+
+    def _is_long(self, entries: int) -> bool:
+        """Whether the log has grown enough since the last snapshot. It is all in memory, so its bytes count too."""
+        written = self._wal.written_bytes - self._written_bytes
+        return entries >= self._count or (entries > 0 and written >= limits.LOG_SNAPSHOT_BYTES)
 
     async def run(self) -> None:
         """Works until cancelled. Raises `StorageError` when the disk does not take it."""
@@ -84,8 +92,27 @@ class LogCompactor:
         self._wal.save_snapshot(snapshot.index, snapshot.term)
         self._in_pass(snapshot.write)
         self._storage.create_snapshot(snapshot.index, snapshot.conf_state, b"")
-        keep_from = snapshot.index - self._catch_up_entries
-        if keep_from >= self._storage.first_index():
-            self._storage.compact(keep_from)
+        forgotten = self._last_to_forget(snapshot)
+        if forgotten >= self._storage.first_index():
+            self._storage.compact(forgotten)
         self.newest = snapshot
         _log.info("saved snapshot", snapshot_index=snapshot.index)
+
+    def _last_to_forget(self, snapshot: LogSnapshot) -> int:
+        """Index of the newest entry that is not kept for followers that lag; a member alone has none."""
+        conf_state, index = snapshot.conf_state, snapshot.index
+        is_alone = len(conf_state.voters) == 1 and not (conf_state.learners or conf_state.voters_outgoing)
+        low = max(self._storage.first_index(), index - self._catch_up_entries + 1)
+        if is_alone or low > index:
+            return index
+        return last_beyond(self._storage.entries(low, index + 1), limits.LOG_CATCH_UP_BYTES)
+
+
+def last_beyond(entries: list[Entry], budget_bytes: int) -> int:
+    """Of the newest of these entries that fit a budget together: the index of the one before them."""
+    size_bytes = 0
+    for entry in reversed(entries):
+        size_bytes += len(entry.data)
+        if size_bytes > budget_bytes:
+            return entry.index
+    return entries[0].index - 1

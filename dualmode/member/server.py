@@ -139,7 +139,7 @@ class MemberServer:
             opened.log_snapshot,
             count=options.snapshot_count,
             segments_kept=options.wal_segments_kept,
-            catch_up_entries=0 if self.replica.has_sole_voter else options.snapshot_catch_up_entries,
+            catch_up_entries=options.snapshot_catch_up_entries,
             in_pass=self.replica.in_pass,
         )
         self.replica.on_applied = self._on_applied

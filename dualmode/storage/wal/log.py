@@ -68,6 +68,7 @@ class WriteAheadLog:
         self.directory = directory
         self.metadata = metadata
         self.last_index = 0  #: of the last entry appended
+        self.written_bytes = 0  #: since it was opened
         self._segments = segments
         self._descriptor = segments[-1].descriptor
         self._encoder = encoder
@@ -292,6 +293,7 @@ class WriteAheadLog:
                 self._fail("write", second)
             raise NoSpaceError(f"no room on the disk to append to {self._segments[-1].path}") from error
         self._offset += len(data)
+        self.written_bytes += len(data)
 
     def _fail(self, doing: str, error: OSError) -> NoReturn:
         path = self._segments[-1].path
