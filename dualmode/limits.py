@@ -174,6 +174,8 @@ DISK_FULL_RETRY_SECONDS: Final = 1.0
 FREE_SPACE_CHECK_SECONDS: Final = 1.0
 #: Of that many syncs on a slow disk one is tried inline, to see whether it is still slow.
 SYNCS_BETWEEN_PROBES: Final = 32
+#: Election timeouts without a leader after which streams that asked for one end (etcd's number).
+LOOKS_WITHOUT_LEADER: Final = 3
 #: Share of its quota at which a store is spoken of in the log, while there is time to act.
 QUOTA_WARNING_SHARE: Final = 0.8
 #: A step of a hash holds the loop no longer than this; rows are as many as fit, these at first and at most.

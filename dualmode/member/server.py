@@ -96,6 +96,7 @@ class MemberServer:
     def __init__(self, options: MemberOptions, opened: OpenMember, outbox: Outbox) -> None:
         self.opened = opened
         self.outbox = outbox
+        self._election_seconds = options.election_seconds
         self.wal_sync_seconds = Histogram(exponential_buckets(0.001, 2, 14))
         self.counters = ReplicaCounters()
         store = opened.store
@@ -226,6 +227,7 @@ class MemberServer:
                 nursery.start_soon(self.replica.run)
                 nursery.start_soon(self.watch.run)
                 nursery.start_soon(self.lease_expiry.run)
+                nursery.start_soon(self._look_for_leader)
                 nursery.start_soon(self.compactor.run)
                 if self.auto_compactor is not None:
                     nursery.start_soon(self.auto_compactor.run)
@@ -233,6 +235,11 @@ class MemberServer:
                 task_status.started()
         finally:
             self.disk_door.close()
+
+    async def _look_for_leader(self) -> None:
+        while True:
+            await trio.sleep(self._election_seconds)
+            self.leader_streams.look(self.replica.has_leader)
 
     def _on_applied(self, index: int, term: int) -> None:
         self.log_compactor.note_applied(index, term, self.replica.conf_state)

@@ -31,3 +31,18 @@ def test_streams_that_ask_for_a_leader_end_with_it_once_while_they_are_served() 
     assert asking.ends == [errors.NO_LEADER]
     assert easy.ends == []
     assert over.ends == []
+
+
+def test_three_election_timeouts_without_a_leader_in_a_row_are_too_many() -> None:
+    streams = LeaderStreams()
+    fake: Any = FakeStream(has_leader=True)
+    with streams.holding(fake):
+        for has_leader in (False, False, True, False, False):
+            streams.look(has_leader)
+        assert fake.ends == []
+        streams.look(False)
+    assert fake.ends == [errors.NO_LEADER]
+    late: Any = FakeStream(has_leader=True)
+    with streams.holding(late):
+        streams.look(False)
+    assert late.ends == [errors.NO_LEADER]
