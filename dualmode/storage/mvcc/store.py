@@ -303,7 +303,11 @@ class Store:
             raise errors.COMPACTED
         if revision > self.revision:
             raise errors.FUTURE_REVISION
-        self.state.compacted = revision
+        state = self.state
+        if state.compaction_main == state.compacted:
+            # Overtaken among the records of its own revision: deletions made there were kept, and are due now.
+            state.compaction_sub = 0
+        state.compacted = revision
 
     def compaction_step(self, budget_rows: int) -> bool:
         """Removes some of what is compacted, looking at `budget_rows` records; True when there is nothing left to do.
