@@ -57,7 +57,10 @@ class Permissions:
         """Whether the caller has the role root. The revision does not matter: whoever has it now, has it."""
         if not caller.username:
             raise errors.USER_EMPTY
-        if not self.is_root(caller):
+        rights = self._accounts.rights(caller.username)
+        if rights is None:
+            raise errors.USER_NOT_FOUND
+        if not rights.is_root:
             raise errors.PERMISSION_DENIED
 
     def is_root(self, caller: Caller) -> bool:

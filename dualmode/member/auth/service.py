@@ -11,8 +11,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-import trio
-
 from dualmode import errors, log
 from dualmode.api import authpb, etcdserverpb
 from dualmode.errors import RpcError
@@ -138,9 +136,7 @@ class AuthService:
         call.spawn(self._log_in, request.name, request.password, call)
 
     async def _log_in(self, name: str, password: str, call: UnaryCall) -> None:
-        readable = trio.Event()
-        self._replica.when_readable(readable.set)
-        await readable.wait()
+        await self._replica.wait_until_readable()
         while True:
             checked = self._accounts.revision
             try:

@@ -192,7 +192,7 @@ def test_nothing_is_asked_while_it_is_off(town: Town) -> None:
 def test_management_is_for_root(town: Town, kind: int) -> None:
     before = (town.accounts.revision, town.accounts.is_enabled)
     assert town.change(kind, town.as_user("alice")) == DENIED
-    assert town.change(kind, town.as_user("eve")) == DENIED
+    assert town.change(kind, town.as_user("eve")) == errors.USER_NOT_FOUND
     assert town.change(kind, NOBODY) == errors.USER_EMPTY
     assert (town.accounts.revision, town.accounts.is_enabled) == before
 
