@@ -292,7 +292,7 @@ GROUPS: Final = (
         "Features and checks",
         (
             Option("feature-gates", LIST, "", "Name=true,... : InitialCorruptCheck, CompactHashCheck, LeaseCheckpoint, "
-                   "LeaseCheckpointPersist, AllAlpha, AllBeta. Others of etcd's are accepted.", since="3.6"),
+                   "LeaseCheckpointPersist, StopGRPCServiceOnDefrag, AllAlpha, AllBeta. Others of etcd's are accepted.", since="3.6"),
             Option("initial-corrupt-check", SWITCH, "false", "Compare hashes with the others before serving.",
                    since=OURS, also=("experimental-initial-corrupt-check",)),
             Option("corrupt-check-time", DURATION, "0", "Compare hashes so often (0: never).",
@@ -309,8 +309,8 @@ GROUPS: Final = (
                    also=("experimental-downgrade-check-time",)),
             Option("txn-mode-write-with-shared-buffer", SWITCH, "true", "", since="3.5", ignored=_ROCKS,
                    also=("experimental-txn-mode-write-with-shared-buffer",)),
-            Option("stop-grpc-service-on-defrag", SWITCH, "false", "", since="3.5",
-                   ignored="a defragmentation stops nothing here",
+            Option("stop-grpc-service-on-defrag", SWITCH, "false", "The health service says NOT_SERVING meanwhile.",
+                   since="3.5",
                    also=("experimental-stop-grpc-service-on-defrag",)),
             Option("v2-deprecation", TEXT, "", "", since="3.5", ignored=_V2),
             Option("enable-v2", SWITCH, "false", "", ignored=_V2),

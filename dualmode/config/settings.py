@@ -179,6 +179,7 @@ class CheckSettings:
     compact_hash_check_seconds: float
     lease_checkpoint: bool
     lease_checkpoint_persist: bool
+    stop_serving_on_defragmentation: bool  #: as far as the health service says
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +232,7 @@ class ProxySettings:
     advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded
     resolver_prefix: str
     resolver_ttl_seconds: int
-    refresh_seconds: float  #: between two looks at the cluster's members
-    failure_wait_seconds: float
     dial_timeout_seconds: float
-    write_timeout_seconds: float  #: 0: none
-    read_timeout_seconds: float  #: 0: none
     keepalive_time_seconds: float  #: 0: never ping
     keepalive_timeout_seconds: float
 

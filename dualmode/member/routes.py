@@ -34,7 +34,10 @@ class MemberRoutes:
         calls = ClientCalls(member.replica)
         shared = Shared(calls.before, serving.max_request_bytes + limits.GRPC_OVERHEAD_BYTES)
         self.deadlines = shared.deadlines
-        methods = [*member.methods(), *HealthService().methods()]
+        health = HealthService()
+        if settings.checks.stop_serving_on_defragmentation:
+            member.maintenance.on_defragmentation = lambda is_running: health.set_serving(not is_running)
+        methods = [*member.methods(), *health.methods()]
         services = sorted({method.service for method in methods})
         self._table = MethodTable([*methods, *ReflectionService(services).methods()], shared)
         metrics = MetricsPage(ProcessPage().render)

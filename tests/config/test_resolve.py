@@ -127,6 +127,18 @@ def test_features(line: str, checks: tuple[bool, bool]) -> None:
     assert (found.initial_corrupt_check, found.lease_checkpoint) == checks
 
 
+@pytest.mark.parametrize(
+    ("line", "stops"),
+    [
+        ("", False),
+        ("--feature-gates=StopGRPCServiceOnDefrag=true", True),
+        ("--experimental-stop-grpc-service-on-defrag", True),
+    ],
+)
+def test_defragmentation_may_stop_the_health_service(line: str, stops: bool) -> None:
+    assert _member(line).checks.stop_serving_on_defragmentation is stops
+
+
 def test_a_proxy_by_name() -> None:
     settings = _proxy()
     assert settings.data_dir == Path("default.proxy")
