@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import trio
@@ -39,6 +41,7 @@ class Wire:
         "is_finishing",
         "sock",
         "tls",
+        "unsent_bytes",
     )
 
     def __init__(
@@ -54,7 +57,11 @@ class Wire:
         self.tls: TlsSession | None = None
         self._start_task = start_task
         self._on_sent = on_sent
-        self._unsent: bytearray | None = None
+        #: What the kernel has not taken, in the pieces it came in: a long answer is not copied again while it waits.
+        #: None while the kernel takes everything.
+        self._unsent: deque[memoryview] | None = None
+        #: Bytes in there.
+        self.unsent_bytes = 0
         self._room: trio.Event | None = None
         #: Sending has failed: the peer is gone. The reader hears of it by itself.
         self.is_broken = False
@@ -116,11 +123,6 @@ class Wire:
             data = self.tls.take_output()
         self._send_raw(data)
 
-    @property
-    def unsent_bytes(self) -> int:
-        """What the kernel has not taken because the peer does not read."""
-        return len(self._unsent) if self._unsent is not None else 0
-
     async def wait_for_room(self) -> None:
         """Waits until less than half of CONNECTION_UNSENT_BYTES is unsent, or there is no use in waiting."""
         await self._wait_until_unsent(limits.CONNECTION_UNSENT_BYTES // 2)
@@ -138,7 +140,7 @@ class Wire:
         if not data or self.is_broken:
             return
         if self._unsent is not None:
-            self._unsent += data
+            self._queue(self._unsent, memoryview(data))
             return
         try:
             sent = self.sock.send(data)
@@ -148,26 +150,46 @@ class Wire:
             self._break()
             return
         if sent < len(data):
-            self._unsent = bytearray(memoryview(data)[sent:])
+            self._unsent = deque()
+            self._queue(self._unsent, memoryview(data)[sent:])
             self._start_task(self._write)
+
+    def _queue(self, unsent: deque[memoryview], piece: memoryview) -> None:
+        self.unsent_bytes += len(piece)
+        if unsent and len(unsent[-1]) + len(piece) <= limits.SMALL_PIECE_BYTES:
+            # Thousands of small answers to a peer that does not read must not cost an object each.
+            unsent[-1] = memoryview(b"".join((unsent[-1], piece)))
+        else:
+            unsent.append(piece)
 
     async def _write(self) -> None:
         """Sends the rest as the peer makes room."""
+        unsent = self._unsent
         try:
-            while self._unsent and not self.is_closed:
+            while unsent and not self.is_closed:
                 await trio.lowlevel.wait_writable(self.sock)
-                sent = 0
-                with memoryview(self._unsent) as view, contextlib.suppress(BlockingIOError):
-                    sent = self.sock.send(view[: limits.CONNECTION_UNSENT_BYTES])
-                del self._unsent[:sent]
+                with contextlib.suppress(BlockingIOError):
+                    self._send_some(unsent)
                 self._wake_reader()
         except (OSError, trio.ClosedResourceError):
             self._break()
         self._unsent = None
+        self.unsent_bytes = 0
         if self.is_finishing:
             self._shut()
         elif not self.is_broken:
             self._on_sent()
+
+    def _send_some(self, unsent: deque[memoryview]) -> None:
+        """Many small pieces leave in one call. Raises BlockingIOError when the kernel takes nothing."""
+        sent = self.sock.sendmsg(list(islice(unsent, limits.PIECES_PER_SEND)))
+        self.unsent_bytes -= sent
+        while sent:
+            piece = unsent.popleft()
+            if sent < len(piece):
+                unsent.appendleft(piece[sent:])
+                return
+            sent -= len(piece)
 
     # --- Ending ----------------------------------------------------------------------------------------------
 
@@ -199,6 +221,7 @@ class Wire:
         self.is_broken = True
         if self._unsent is not None:
             self._unsent.clear()
+        self.unsent_bytes = 0
         self._wake_reader()
 
     def _wake_reader(self) -> None:
