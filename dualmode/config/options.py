@@ -292,7 +292,8 @@ GROUPS: Final = (
         "Features and checks",
         (
             Option("feature-gates", LIST, "", "Name=true,... : InitialCorruptCheck, CompactHashCheck, LeaseCheckpoint, "
-                   "LeaseCheckpointPersist, StopGRPCServiceOnDefrag, AllAlpha, AllBeta. Others of etcd's are accepted.", since="3.6"),
+                   "LeaseCheckpointPersist, StopGRPCServiceOnDefrag, AllAlpha, AllBeta. Others of etcd's are accepted.",
+                   since="3.6"),
             Option("initial-corrupt-check", SWITCH, "false", "Compare hashes with the others before serving.",
                    since=OURS, also=("experimental-initial-corrupt-check",)),
             Option("corrupt-check-time", DURATION, "0", "Compare hashes so often (0: never).",
