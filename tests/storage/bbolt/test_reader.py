@@ -205,3 +205,111 @@ def test_a_bucket_that_is_not_there_has_no_items() -> None:
     assert list(BboltFile(data).items(b"nothing")) == []
     assert list(BboltFile(data).items(b"nested", b"inner")) == [(b"a", b"b")]
     assert read(data) == TREE
+
+
+def branch_page(page: int, children: list[tuple[bytes, int]]) -> bytes:
+    body = b""
+    for number, (key, child) in enumerate(children):
+        place = 16 * (len(children) - number) + sum(len(one) for one, _ in children[:number])
+        body += pages.BRANCH_ELEMENT.pack(place, len(key), child)
+    body += b"".join(key for key, _ in children)
+    return (pages.PAGE_HEADER.pack(page, pages.BRANCH, len(children), 0) + body).ljust(PAGE, b"\0")
+
+
+def leaf_page(page: int, items: list[tuple[bytes, bytes]], flags: int = 0) -> bytes:
+    body = b""
+    for number, (key, value) in enumerate(items):
+        place = 16 * (len(items) - number) + sum(len(one) + len(other) for one, other in items[:number])
+        body += pages.LEAF_ELEMENT.pack(flags, place, len(key), len(value))
+    body += b"".join(key + value for key, value in items)
+    return (pages.PAGE_HEADER.pack(page, pages.LEAF, len(items), 0) + body).ljust(PAGE, b"\0")
+
+
+def file_of(*bodies: bytes) -> bytes:
+    """A file of these pages from number 2 on, the first of them the root of bucket `b`."""
+    root = 2 + len(bodies)
+    top = leaf_page(root, [(b"b", struct.pack("<QQ", 2, 0))], pages.IS_BUCKET)
+    metas = [
+        pages.Meta(PAGE, root, pages.NO_FREELIST, root + 1, transaction).encode(number)
+        for number, transaction in ((0, 2), (1, 1))
+    ]
+    return b"".join((*metas, *bodies, top))
+
+
+def test_pages_made_by_hand() -> None:
+    leaves = [leaf_page(3, [(b"a", b"1"), (b"b", b"2")]), leaf_page(4, [(b"c", b"3")])]
+    assert checked(file_of(branch_page(2, [(b"a", 3), (b"c", 4)]), *leaves)) == {
+        b"b": {b"a": b"1", b"b": b"2", b"c": b"3"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("bodies", "complaint"),
+    [
+        ([branch_page(2, [])], "page 2: an empty branch"),
+        ([branch_page(2, [(b"a", 3)]), leaf_page(3, [])], "page 3: an empty leaf below a branch"),
+        ([branch_page(2, [(b"a", 3), (b"a", 4)])], "page 2: key 1 is out of order"),
+        ([branch_page(2, [(b"b", 3), (b"a", 4)])], "page 2: key 1 is out of order"),
+        ([branch_page(2, [(b"", 3)])], "page 2: element 0 is not where it belongs"),
+        ([branch_page(2, [(b"b", 3)]), leaf_page(3, [(b"a", b"")])], "page 3: key 0 is out of order"),
+        (
+            [branch_page(2, [(b"a", 3), (b"c", 4)]), leaf_page(3, [(b"d", b"")]), leaf_page(4, [(b"c", b"")])],
+            "page 3: key 0 is out of order",
+        ),
+        ([branch_page(2, [(b"a", 3)]), branch_page(3, [(b"A", 4)])], "page 3: key 0 is out of order"),
+        ([branch_page(2, [(b"a", 0)])], "page 0: out of bounds"),
+        ([branch_page(2, [(b"a", 1 << 40)])], "page 1099511627776: out of bounds"),
+        ([leaf_page(2, [(b"", b"")])], "page 2: element 0 is not where it belongs"),
+        (
+            [branch_page(page, [(b"a", page + 1)]) for page in range(2, 70)] + [leaf_page(70, [(b"a", b"")])],
+            "page 66: the tree is deeper than 64 branches",
+        ),
+    ],
+)
+def test_trees_that_bbolt_would_not_make(bodies: list[bytes], complaint: str) -> None:
+    with pytest.raises(StorageError, match=complaint):
+        checked(file_of(*bodies))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (b"", "a bucket of 0 bytes"),
+        (bytes(15), "a bucket of 15 bytes"),
+        (bytes(16), "an inline bucket of 16 bytes"),
+        (bytes(32), "an inline bucket that is no leaf page"),
+        (bytes(16) + pages.PAGE_HEADER.pack(0, pages.LEAF, 1, 0), "an inline bucket that is no leaf page"),
+        (bytes(16) + pages.PAGE_HEADER.pack(1, pages.LEAF, 0, 0), "an inline bucket that is no leaf page"),
+        (bytes(16) + pages.PAGE_HEADER.pack(0, pages.LEAF, 0, 1), "an inline bucket that is no leaf page"),
+        (bytes(16) + pages.PAGE_HEADER.pack(0, pages.LEAF, 0, 0) + b"x", "an inline bucket with 1 bytes too many"),
+    ],
+)
+def test_bucket_values_that_bbolt_would_not_make(value: bytes, complaint: str) -> None:
+    top = leaf_page(2, [(b"b", value)], pages.IS_BUCKET)
+    metas = [pages.Meta(PAGE, 2, pages.NO_FREELIST, 3, 2 - number).encode(number) for number in (0, 1)]
+    with pytest.raises(StorageError, match=f"page 2: {complaint}"):
+        checked(b"".join((*metas, top)))
+
+
+def test_the_top_level_holds_buckets_only() -> None:
+    metas = [pages.Meta(PAGE, 2, pages.NO_FREELIST, 3, 2 - number).encode(number) for number in (0, 1)]
+    with pytest.raises(StorageError, match="page 2: an item that is no bucket at the top"):
+        checked(b"".join((*metas, leaf_page(2, [(b"k", b"v")]))))
+
+
+def test_a_meta_page_of_another_format_or_page_size() -> None:
+    data = bytearray(written({}))
+    for offset, number, complaint in ((4, 3, "bbolt format 3, this program reads 2"), (8, 1000, "page size of 1000")):
+        changed = bytearray(data)
+        struct.pack_into("<I", changed, 16 + offset, number)
+        struct.pack_into("<Q", changed, 16 + 56, pages.fnv1a(bytes(changed[16 : 16 + 56])))
+        with pytest.raises(StorageError, match=f"page 0: .*{complaint}"):
+            pages.decode_meta(bytes(changed[:128]), 0)
+
+
+def test_the_hash_of_a_meta_page_is_fnv1a() -> None:
+    assert [pages.fnv1a(text) for text in (b"", b"a", b"foobar")] == [
+        0xCBF29CE484222325,
+        0xAF63DC4C8601EC8C,
+        0x85944171F73967E8,
+    ]
