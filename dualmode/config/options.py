@@ -31,6 +31,8 @@ _ROCKS = "the store writes each pass as one batch, and needs no tuning of this k
 _V2 = "the v2 API is gone, as from etcd 3.6"
 _TRACING = "traces are not exported"
 _LOGROTATE = "files of --log-outputs are appended to: let logrotate rotate them (copytruncate)"
+#: Of options about looking for members.
+_NAMED_ENDPOINTS = "the proxy forwards to --endpoints and looks for no others"
 _LONG_GONE = "etcd too has ignored it for years"
 
 GROUPS: Final = (
@@ -223,7 +225,7 @@ GROUPS: Final = (
             Option("endpoints", ENDPOINTS, "", "Members to forward to.", PROXY, OURS,
                    proxy_default="http://127.0.0.1:2379"),
             Option("endpoints-auto-sync-interval", DURATION, "0", "Ask the cluster for its members (0: never).", PROXY,
-                   "3.5"),
+                   "3.5", ignored=_NAMED_ENDPOINTS),
             Option("namespace", TEXT, "", "Put in front of all keys on the way in, taken off on the way out.", PROXY),
             Option("cert", FILE, "", "Our certificate toward the members.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),
@@ -236,15 +238,19 @@ GROUPS: Final = (
             Option("resolver-prefix", TEXT, "", "Key prefix under which proxies announce themselves.", PROXY),
             Option("resolver-ttl", SECONDS, "0", "Life of the announcement.", PROXY),
             Option("max-send-bytes", COUNT, "1572864", "Size of a request to a member.", PROXY,
-                   ignored="--max-request-bytes bounds what is taken in, and no more goes out"),
+                   ignored="requests pass through in pieces, and the member refuses what is too large"),
             Option("max-recv-bytes", COUNT, "2147483647", "Size of an answer of a member.", PROXY,
                    ignored="answers pass through in pieces, whatever their size"),
             Option("proxy", choice("off", "readonly", "on"), "off", "Run as a proxy on a new data dir.", BOTH),
-            Option("proxy-failure-wait", MILLISECONDS, "5000", "A failed member is left alone so long.", PROXY),
-            Option("proxy-refresh-interval", MILLISECONDS, "30000", "Between two looks at the member list.", PROXY),
+            Option("proxy-failure-wait", MILLISECONDS, "5000", "A failed member is left alone so long.", PROXY,
+                   ignored="a member that fails comes last in the next round, whenever that is"),
+            Option("proxy-refresh-interval", MILLISECONDS, "30000", "Between two looks at the member list.", PROXY,
+                   ignored=_NAMED_ENDPOINTS),
             Option("proxy-dial-timeout", MILLISECONDS, "1000", "To connect to a member.", PROXY),
-            Option("proxy-write-timeout", MILLISECONDS, "5000", "Writing to a member.", PROXY),
-            Option("proxy-read-timeout", MILLISECONDS, "0", "Reading from a member (0: none).", PROXY),
+            Option("proxy-write-timeout", MILLISECONDS, "5000", "Writing to a member.", PROXY,
+                   ignored="a member that takes nothing holds its callers back until they give up"),
+            Option("proxy-read-timeout", MILLISECONDS, "0", "Reading from a member (0: none).", PROXY,
+                   ignored="calls have deadlines of their own"),
             Option("experimental-serializable-ordering", SWITCH, "false", "Never show an older revision.", PROXY,
                    ignored="serializable reads are forwarded and not cached"),
             Option("experimental-leasing-prefix", TEXT, "", "Own keys in the proxy.", PROXY,
@@ -252,7 +258,7 @@ GROUPS: Final = (
             Option("experimental-enable-grpc-logging", SWITCH, "false", "Log every call.", PROXY, "3.6",
                    ignored="calls are counted in /metrics, not logged"),
             Option("retry-delay", DURATION, "1m", "Of the TCP gateway.", PROXY,
-                   ignored="--proxy-failure-wait says when a failed member is tried again"),
+                   ignored="when no member can be reached, all are tried again every second or at the next call"),
         ),
     ),
     Group(

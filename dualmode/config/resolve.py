@@ -103,9 +103,6 @@ def proxy_settings(values: Values) -> ProxySettings:
     """All of a proxy."""
     peer_urls = member_peer_urls(values)
     srv_domain = "" if values.is_given("endpoints") else values["discovery-srv"]
-    refresh_nanoseconds = values["proxy-refresh-interval"] * 1_000_000
-    if values.is_given("endpoints-auto-sync-interval"):
-        refresh_nanoseconds = values["endpoints-auto-sync-interval"]
     return ProxySettings(
         name=values["name"],
         data_dir=data_dir(values, values.command),
@@ -124,11 +121,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         advertise_client_urls=_given_urls(values, "advertise-client-urls"),
         resolver_prefix=values["resolver-prefix"],
         resolver_ttl_seconds=values["resolver-ttl"],
-        refresh_seconds=refresh_nanoseconds / SECOND,
-        failure_wait_seconds=values["proxy-failure-wait"] / 1000,
         dial_timeout_seconds=values["proxy-dial-timeout"] / 1000,
-        write_timeout_seconds=values["proxy-write-timeout"] / 1000,
-        read_timeout_seconds=values["proxy-read-timeout"] / 1000,
         keepalive_time_seconds=_seconds(values, "dial-keepalive-time"),
         keepalive_timeout_seconds=_seconds(values, "dial-keepalive-timeout"),
     )

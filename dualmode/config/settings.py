@@ -232,11 +232,7 @@ class ProxySettings:
     advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded
     resolver_prefix: str
     resolver_ttl_seconds: int
-    refresh_seconds: float  #: between two looks at the cluster's members
-    failure_wait_seconds: float
     dial_timeout_seconds: float
-    write_timeout_seconds: float  #: 0: none
-    read_timeout_seconds: float  #: 0: none
     keepalive_time_seconds: float  #: 0: never ping
     keepalive_timeout_seconds: float
 

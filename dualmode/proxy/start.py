@@ -23,6 +23,8 @@ from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
+from dualmode.proxy.loops import refuse_loops
+from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
@@ -38,6 +40,10 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     Raises StartError with nothing half-started; later, what a listener raises.
     """
     targets = endpoints(settings)
+    own = settings.serving
+    await refuse_loops(targets, own.client_urls + own.client_http_urls + own.metrics_urls)
+    if settings.advertise_client_urls:
+        _log.warning("--advertise-client-urls does nothing in a proxy: MemberList is forwarded")
     tls = upstream_tls(settings.upstream_tls, targets)
     outbox = Outbox()
     serving = Serving(settings.serving, settings.data_dir, outbox)
@@ -68,10 +74,16 @@ async def _live(
 
 
 def endpoints(settings: ProxySettings) -> list[Url]:
-    """Where to forward, in an order of this process's own, so that a fleet of proxies spreads. Raises StartError."""
+    """Where to forward, in an order of this process's own, so that a fleet of proxies spreads.
+
+    Raises StartError, also when the settings ask for what is not supported: forwarding would not be what was meant.
+    """
+    faults = list(unsupported(settings))
+    if faults:
+        raise StartError("\n".join(faults))
     targets = [parse_address(str(url)) for url in settings.endpoints]
     if not targets:
-        raise StartError("a proxy needs --endpoints: finding members by peer URLs or SRV records is not there yet")
+        raise StartError("--endpoints must name at least one member")
     random.shuffle(targets)
     return targets
 

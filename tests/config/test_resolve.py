@@ -146,7 +146,6 @@ def test_a_proxy_by_name() -> None:
     assert [str(url) for url in settings.serving.client_urls] == ["http://127.0.0.1:23790"]
     assert [str(url) for url in settings.endpoints] == ["http://127.0.0.1:2379"]
     assert settings.member_peer_urls == ()
-    assert settings.refresh_seconds == 30.0
     assert not settings.is_readonly
 
 
@@ -186,11 +185,8 @@ def test_named_endpoints_beat_srv_records() -> None:
 
 
 def test_units_of_a_proxy() -> None:
-    settings = _proxy(
-        "--proxy-failure-wait=1500 --endpoints-auto-sync-interval=0 --namespace=\u00e9/ --dial-keepalive-time=3s"
-    )
-    assert settings.failure_wait_seconds == 1.5
-    assert settings.refresh_seconds == 0.0
+    settings = _proxy("--proxy-dial-timeout=1500 --namespace=\u00e9/ --dial-keepalive-time=3s")
+    assert settings.dial_timeout_seconds == 1.5
     assert settings.namespace == b"\xc3\xa9/"
     assert settings.keepalive_time_seconds == 3.0
     assert settings.advertise_client_urls == ()
