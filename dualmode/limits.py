@@ -67,6 +67,8 @@ HTTP2_IDLE_FRAMES_BUDGET: Final = 10_000
 HTTP2_SETTINGS_TIMEOUT_SECONDS: Final = 10.0
 #: Bytes queued for one connection because the peer does not read: above it we stop reading from that peer.
 CONNECTION_UNSENT_BYTES: Final = 4 * MIB
+#: Answers of this length are handed to the kernel one by one, shorter ones leave together.
+LONG_ANSWER_BYTES: Final = 64 * KIB
 #: Pieces of it handed to the kernel in one call: below every system's IOV_MAX.
 PIECES_PER_SEND: Final = 64
 #: Pieces that together are no longer than this are joined: copying them costs less than keeping them apart.

@@ -240,7 +240,9 @@ class Connection:
         self._http.respond(stream_id, head, body, trailers)  # type: ignore[union-attr]
         if self._sinks:
             self._sinks.pop(stream_id, None)
-        if not self.is_dirty:
+        if len(body) >= limits.LONG_ANSWER_BYTES:
+            self.flush()  # gathering is for short answers: a hundred of these would be copied together in vain
+        elif not self.is_dirty:
             self._outbox.mark(self)
 
     def start_response(self, stream_id: int, head: Fields) -> None:
