@@ -65,7 +65,7 @@ class MemberOptions:
     heartbeat_seconds: float = 0.1
     election_seconds: float = 1.0
     pre_vote: bool = True
-    snapshot_count: int = 10_000
+    snapshot_count: int = limits.LOG_SNAPSHOT_ENTRIES
     snapshot_catch_up_entries: int = 5_000
     max_request_bytes: int = limits.MAX_REQUEST_BYTES
     max_txn_operations: int = limits.MAX_TXN_OPERATIONS
