@@ -9,6 +9,7 @@ import trio
 
 from dualmode import errors, log
 from dualmode.api import etcdserverpb
+from dualmode.config.durations import SECOND, format_duration
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.lease.access import Propose
@@ -48,7 +49,7 @@ class AutoCompactor:
                     await self._compact(target)
 
     async def _compact(self, revision: int) -> None:
-        plan, began = self._plan, time.monotonic()
+        plan, began = self._plan, time.monotonic_ns()
         fields = {"revision": revision} | plan.log_fields()
         _log.info(f"starting auto {plan.name} compaction", **fields)
         request = etcdserverpb.CompactionRequest(revision=revision)
@@ -61,9 +62,9 @@ class AutoCompactor:
                 _log.warning(
                     f"failed auto {plan.name} compaction",
                     **fields,
-                    **{"retry-interval": f"{plan.interval_seconds:g}s"},
+                    **{"retry-interval": format_duration(round(plan.interval_seconds * SECOND))},
                     error=error.message,
                 )
                 return
         plan.done(self._now(), revision)
-        _log.info(f"completed auto {plan.name} compaction", **fields, took=f"{time.monotonic() - began:.6f}s")
+        _log.info(f"completed auto {plan.name} compaction", **fields, took=format_duration(time.monotonic_ns() - began))

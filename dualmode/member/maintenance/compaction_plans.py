@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
+from dualmode.config.durations import SECOND, format_duration
+
 _HOUR_SECONDS: Final = 3600.0
 _SAMPLES: Final = 10
 _COUNT_INTERVAL_SECONDS: Final = 300.0
@@ -71,7 +73,7 @@ class PeriodicPlan:
 
     def log_fields(self) -> dict[str, str | int]:
         """See Plan."""
-        return {"compact-period": f"{self._period_seconds:g}s"}
+        return {"compact-period": format_duration(round(self._period_seconds * SECOND))}
 
 
 class RevisionPlan:

@@ -14,6 +14,7 @@ import trio
 import dualmode
 from dualmode import errors, log
 from dualmode.api import etcdserverpb, membershippb
+from dualmode.config.durations import format_duration
 from dualmode.errors import Code, RpcError
 from dualmode.member.apply import requests
 from dualmode.member.facts import ALARM_NAMES
@@ -134,7 +135,7 @@ class MaintenanceService:
     async def _defragment(self, call: UnaryCall) -> None:
         backend = self._replica.store.backend
         async with self._defragmenting:
-            began, size_before = time.monotonic(), backend.size_bytes()
+            began, size_before = time.monotonic_ns(), backend.size_bytes()
             _log.info("defragmenting", path=str(backend.directory), current_db_size_bytes=size_before)
             self.on_defragmentation(True)
             try:
@@ -147,7 +148,7 @@ class MaintenanceService:
                 "finished defragmenting directory",
                 path=str(backend.directory),
                 current_db_size_bytes=backend.size_bytes(),
-                took=f"{time.monotonic() - began:.3f}s",
+                took=format_duration(time.monotonic_ns() - began),
             )
         call.reply(b"")
 

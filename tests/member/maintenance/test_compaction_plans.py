@@ -79,6 +79,6 @@ def test_plans_of_options() -> None:
     assert make_plan("revision", 0, 0, 0.0) is None
     by_age, by_count = make_plan("periodic", HOUR, 0, 0.0), make_plan("revision", 0, 10, 0.0)
     assert isinstance(by_age, PeriodicPlan)
-    assert by_age.log_fields() == {"compact-period": "3600s"}
+    assert by_age.log_fields() == {"compact-period": "1h0m0s"}
     assert isinstance(by_count, RevisionPlan)
     assert by_count.log_fields() == {"revision-compaction-retention": 10}
