@@ -17,7 +17,6 @@ import click
 
 from dualmode import limits
 from dualmode.config.urls import parse_initial_cluster, parse_urls
-from dualmode.ctl.snapshot_save import save_snapshot
 from dualmode.ctl.snapshot_status import FORMATS, show
 from dualmode.errors import DualmodeError, StorageError
 from dualmode.storage.bbolt.check import check
@@ -117,6 +116,8 @@ def save(
     """Takes a snapshot of a running member, ours or etcd's, into FILE."""
     if "," in endpoints:
         raise click.UsageError("snapshot must be requested to one selected node, not multiple")
+    from dualmode.ctl.snapshot_save import save_snapshot  # the others need no network
+
     size = save_snapshot(file, endpoints, cacert, cert, key, insecure_skip_tls_verify, user)
     click.echo(f"{size} bytes", err=True)
     click.echo(f"Snapshot saved at {file}")
@@ -199,6 +200,8 @@ def import_(tools: Tools, etcd_data_dir: Path, data_dir: Path, wal_dir: Path | N
         f"{imported.waiting_entries} log entries behind that are applied at the first start",
         err=True,
     )
+    if imported.members > 1:
+        click.echo(f"it is one of {imported.members} members: it leads, or follows, only together with them", err=True)
 
 
 def _warn_of_lost_leases(loaded: Any) -> None:

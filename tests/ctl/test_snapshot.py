@@ -33,6 +33,7 @@ class Imported:
     member_id: int = 0xAB
     cluster_id: int = 0xCD
     waiting_entries: int = 5
+    members: int = 3
 
 
 class Asked:
@@ -102,7 +103,9 @@ def test_import(capsys: pytest.CaptureFixture[str]) -> None:
     asked = Asked()
     assert asked.run("import", "old", "new", "--wal-dir=w") == 0
     assert asked.directories == (Path("old"), Path("new"), Path("w"), None)
-    assert "imported member ab of cluster cd into new: 3 records up to revision 8; 5 log" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "imported member ab of cluster cd into new: 3 records up to revision 8; 5 log" in told
+    assert "it is one of 3 members" in told
 
 
 @pytest.mark.parametrize(

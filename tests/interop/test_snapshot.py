@@ -158,12 +158,32 @@ def test_from_etcd_to_us_and_back(tmp_path: Path, stack: ExitStack) -> None:
     save(etcd, tmp_path / "etcd.db")
     ours = restored_by_us(tmp_path / "etcd.db", tmp_path / "ours", stack)
     assert seen(ours) == before
+    assert run(ETCDCTL, f"--endpoints={ours.url}", "user", "list") == "alice\n"
     run(*DUALMODE, "snapshot", "save", tmp_path / "ours.db", f"--endpoints={ours.url}")
     assert_status_is_the_same(tmp_path / "ours.db")
     back = restored_by_etcd(tmp_path / "ours.db", tmp_path / "back", stack)
     assert seen(back) == before
     assert run(ETCDCTL, f"--endpoints={back.url}", "user", "list") == "alice\n"
     assert run(ETCDCTL, f"--endpoints={back.url}", "role", "list") == "reader\n"
+
+
+def test_users_and_that_they_must_log_in_come_along(tmp_path: Path, stack: ExitStack) -> None:
+    etcd = stack.enter_context(start_etcd(tmp_path, name=NAME))
+    asking = [ETCDCTL, f"--endpoints={etcd.url}"]
+    root = ["--user", "root:secret"]
+    for command in ("user add root:secret", "role add root", "user grant-role root root", "put k v", "auth enable"):
+        run(*asking, *command.split())
+    run(*asking, *root, "snapshot", "save", tmp_path / "etcd.db")
+    ours = restored_by_us(tmp_path / "etcd.db", tmp_path / "ours", stack)
+    asking = [ETCDCTL, f"--endpoints={ours.url}"]
+    assert run(*asking, *root, "get", "k") == "k\nv\n"
+    for refused in ([*asking, "get", "k"], [*DUALMODE, "snapshot", "save", tmp_path / "x", f"--endpoints={ours.url}"]):
+        done = subprocess.run([str(part) for part in refused], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode != 0
+        assert "user name is empty" in done.stderr
+    run(*DUALMODE, "snapshot", "save", tmp_path / "ours.db", f"--endpoints={ours.url}", "--user=root:secret")
+    back = restored_by_etcd(tmp_path / "ours.db", tmp_path / "back", stack)
+    assert run(ETCDCTL, f"--endpoints={back.url}", *root, "get", "k") == "k\nv\n"
 
 
 def test_a_bumped_revision_is_the_same_for_etcd(tmp_path: Path, stack: ExitStack) -> None:

@@ -20,6 +20,7 @@ from dualmode.api import raftpb, snappb
 from dualmode.config.option import Mode
 from dualmode.errors import StartError, StorageError
 from dualmode.member.apply import requests
+from dualmode.member.cluster.membership import Membership
 from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.maintenance.snapshot_restore import Tell, check_file, check_is_free, made_or_removed
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
@@ -40,6 +41,7 @@ class Imported:
     """What has become of it. `waiting_entries` are those that the first start applies."""
 
     loaded: Loaded
+    members: int  #: in its cluster, as the database knows it
     member_id: int
     cluster_id: int
     waiting_entries: int
@@ -71,7 +73,8 @@ def import_data_dir(
             # There is a log, so nothing of a bootstrap is looked at.
             opened = open_member(member_dir, wal_dir, Bootstrap("", {}, ""))
             try:
-                return Imported(loaded, opened.member_id, opened.cluster_id, check_entries(opened, index))
+                members = len(Membership(opened.store))
+                return Imported(loaded, members, opened.member_id, opened.cluster_id, check_entries(opened, index))
             finally:
                 opened.close()
 

@@ -111,6 +111,7 @@ async def test_the_member_goes_on(etcd: EtcdDir, target: Path, applied: int, sna
     etcd.write(applied, 11, 10, snapshot)
     imported = import_data_dir(etcd.path, target)
     assert (imported.member_id, imported.cluster_id, imported.waiting_entries) == (MEMBER.id, 0xC0FFEE, waiting)
+    assert imported.members == 1
     assert datadir.identify(datadir.read_listing(target)) is Mode.MEMBER
     async with running_member(target) as member:
         store = member.opened.store
