@@ -317,6 +317,8 @@ class Connection:
             if data:
                 self._wire.send(data)
             if self._is_over or http.is_finished:
+                if self._sinks:  # the engine has given the peer up while something was sent
+                    self._handle(http.tick(self._server.now()))
                 self._end()
         except Exception:
             _log.exception("connection ended by a fault of ours", peer=self.peer.address)

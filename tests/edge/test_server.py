@@ -503,6 +503,38 @@ async def test_pings_for_the_bandwidth_are_welcome_while_data_flows() -> None:
 # --- Time ----------------------------------------------------------------------------------------------------
 
 
+async def test_streams_that_nobody_reads_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is within its own bound; all together they are too much, and everyone on the connection hears of it."""
+    monkeypatch.setattr(limits, "HTTP2_STREAMED_BYTES", 500_000)
+    sinks: list[Notes] = []
+
+    def serve(link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink:
+        link.start_response(stream_id, OK)
+        sinks.append(Notes(link, stream_id))
+        return sinks[-1]
+
+    def heard_last(sink: Notes) -> Any:
+        return sink.heard[-1] if sink.heard else None
+
+    async with serving(mux(feed=Streamed(serve))) as (server, address):
+        peer = H2Peer(await dial(address), auto_credit=False)
+        for _ in range(20):
+            peer.open(b"/feed", end=False)
+        await peer.flush()
+        await until(lambda: len(sinks) == 20)
+        for sink in sinks:
+            sink.link.send_data(sink.stream_id, bytes(100_000))
+            await trio.lowlevel.checkpoint()
+        await until(lambda: {heard_last(sink) for sink in sinks} == {("reset", ErrorCode.ENHANCE_YOUR_CALM)})
+        assert {sink.link.unsent_bytes(sink.stream_id) for sink in sinks} == {0}
+        while not peer.is_ended:
+            await peer.pump()
+        ends = [event for event in peer.events if isinstance(event, h2.events.ConnectionTerminated)]
+        assert [event.error_code for event in ends] == [ErrorCode.ENHANCE_YOUR_CALM]
+        await peer.stream.aclose()
+        await until(lambda: not server.connections)
+
+
 async def test_a_client_that_says_nothing_is_cut(monkeypatch: pytest.MonkeyPatch, tls_options: ServerOptions) -> None:
     monkeypatch.setattr(limits, "HANDSHAKE_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(limits, "TICK_SECONDS", 0.05)

@@ -302,6 +302,66 @@ def test_answers_that_nobody_takes_are_bounded(engine: str, monkeypatch: pytest.
     assert wire.server.open_streams == 0
 
 
+PIECE_BYTES = limits.HTTP2_QUEUED_PIECE_BYTES
+
+
+def stalled(engine: str, *stream_ids: int) -> Wire:
+    """Streams whose answers have begun, and windows for no byte of them."""
+    wire = Wire(engine, answers=False)
+    wire.feed(settings((4, 0)), *map(headers, stream_ids))
+    for stream_id in stream_ids:
+        wire.server.start_response(stream_id, HEAD)
+    wire.collect()
+    return wire
+
+
+def test_streams_that_nobody_reads_cost_the_connection(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTTP2_STREAMED_BYTES", 3 * (100 + PIECE_BYTES))
+    wire = stalled(engine, 1, 3, 5, 7)
+    for stream_id in (1, 3, 5):
+        wire.server.send_data(stream_id, bytes(100))
+    wire.server.send_data(7, bytes(10_000))  # one message may have any size
+    assert [each.kind for each in wire.collect()] == []
+    wire.server.send_data(1, b"more")
+    wire.server.send_data(3, b"more")
+    assert [(each.kind, each.code) for each in wire.collect()] == [(GOAWAY, ErrorCode.ENHANCE_YOUR_CALM)]
+    assert wire.server.is_finished
+    assert (wire.server.open_streams, wire.server.unsent_bytes(7)) == (0, 0)
+    told = wire.tick(1.0)
+    assert [type(event) for event in told] == [StreamReset] * 4 + [ConnectionEnded]
+    assert (wire.tick(2.0), wire.feed(headers(9)), wire.collect()) == ([], [], [])
+
+
+def test_streams_that_are_read_may_go_on_for_ever(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTTP2_STREAMED_BYTES", 2 * (100 + PIECE_BYTES))
+    wire = stalled(engine, 1)
+    for round_number in range(20):
+        other, third = 4 * round_number + 3, 4 * round_number + 5
+        wire.feed(headers(other), headers(third))
+        wire.server.start_response(other, HEAD)
+        wire.server.send_data(other, bytes(50))
+        wire.server.send_data(other, bytes(50))
+        wire.server.send_data(1, bytes(70))
+        wire.feed(window_update(1, 30), window_update(1, 40))
+        wire.server.respond(third, HEAD, bytes(1000), TRAILERS)  # whole answers have a bound of their own
+        if round_number % 2:
+            wire.feed(reset(other), reset(third))
+        else:
+            wire.server.reset_stream(other, ErrorCode.CANCEL)
+            wire.feed(window_update(third, 1000))
+    assert (wire.ended, wire.server.open_streams) == (None, 1)
+
+
+def test_many_small_pieces_count_for_what_they_cost(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTTP2_STREAMED_BYTES", 10 * PIECE_BYTES)
+    wire = stalled(engine, 1)
+    for _ in range(10):
+        wire.server.send_data(1, b"x")
+    assert not wire.server.is_finished
+    wire.server.send_data(1, b"x")
+    assert wire.server.is_finished
+
+
 # --- Client --------------------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ class Stream:
         "head",
         "head_sent",
         "is_head_method",
+        "is_whole",
         "peer_ended",
         "queue",
         "stream_id",
@@ -63,6 +64,8 @@ class Stream:
         self.queue: SendQueue | None = None
         self.head_sent = False
         self.is_head_method = False
+        #: The answer was given at once.
+        self.is_whole = False
         self.peer_ended = False
         self.we_ended = False
 
@@ -98,6 +101,8 @@ class Connection:
         self._highest = 0
         #: A window may have opened in this read.
         self._has_opened = False
+        #: What the queues of streamed answers cost.
+        self._streamed_bytes = 0
         self._is_ended = False
         self._now = 0.0
 
@@ -127,7 +132,7 @@ class Connection:
     def receive(self, data: bytes, now: float) -> list[Event]:
         """Bytes from the peer; b"" says that it has closed its half."""
         if self._is_ended:
-            return []
+            return self._take_events()
         self._now = now
         self._keepalive.last_heard_at = now
         if not data:
@@ -152,7 +157,7 @@ class Connection:
     def tick(self, now: float) -> list[Event]:
         """Looks at the timers: unacknowledged SETTINGS, draining, keepalive."""
         if self._is_ended:
-            return []
+            return self._take_events()
         self._now = now
         self._budgets.refill(now)
         try:
@@ -206,8 +211,10 @@ class Connection:
             return
         self._note_useful_output()
         if stream.queue is None:
-            stream.queue = SendQueue()
+            stream.queue = SendQueue(stream.is_whole)
+        self._streamed_bytes -= stream.queue.streamed_bytes
         stream.queue.add(b"" if stream.is_head_method else data)
+        self._streamed_bytes += stream.queue.streamed_bytes
         stream.queue.ends = end
         self._pump(stream)
 
@@ -225,8 +232,15 @@ class Connection:
 
     def reset_stream(self, stream_id: int, error_code: int) -> None:
         """RST_STREAM; the stream is forgotten."""
-        if self._streams.pop(stream_id, None) is not None:
+        if self._forget(stream_id) is not None:
             self._send_reset(stream_id, error_code)
+
+    def _forget(self, stream_id: int) -> Stream | None:
+        """Takes a stream out, with what is queued for it."""
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None and stream.queue is not None:
+            self._streamed_bytes -= stream.queue.streamed_bytes
+        return stream
 
     def _send_reset(self, stream_id: int, error_code: int) -> None:
         """RST_STREAM, unless a later frame of the same read has ended the stream in h2."""
@@ -251,7 +265,9 @@ class Connection:
             room = min(self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
             if room <= 0:
                 break
+            self._streamed_bytes -= queue.streamed_bytes
             piece = queue.take(room)
+            self._streamed_bytes += queue.streamed_bytes
             ends = queue.ends and not queue.pieces and queue.trailers is None
             self._h2.send_data(stream_id, bytes(piece), end_stream=ends)
             if ends:
@@ -368,14 +384,14 @@ class Connection:
             self._reset_malformed(stream_id)
 
     def _reset_malformed(self, stream_id: int) -> None:
-        stream = self._streams.pop(stream_id, None)
+        stream = self._forget(stream_id)
         if stream is not None and stream.is_told:
             self._events.append(StreamReset(stream_id, ErrorCode.PROTOCOL_ERROR, by_peer=False))
         self._send_reset(stream_id, ErrorCode.PROTOCOL_ERROR)
         self._budgets.charge_reset()
 
     def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:
-        stream = self._streams.pop(stream_id, None)
+        stream = self._forget(stream_id)
         if stream is None:
             return
         if stream.is_told:
@@ -413,6 +429,7 @@ class Connection:
             if stream.is_told:
                 self._events.append(StreamReset(stream.stream_id, lost_code, by_peer=not error))
         self._streams.clear()
+        self._streamed_bytes = 0
         self._events.append(ConnectionEnded(error, error_code))
 
     def _take_events(self) -> list[Event]:

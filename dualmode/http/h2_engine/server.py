@@ -19,7 +19,7 @@ from dualmode.http.interface import (
     StreamEnded,
 )
 from dualmode.http.keepalive import TOO_MANY_PINGS, PingEnforcement
-from dualmode.http.native.faults import ConnectionFaultError
+from dualmode.http.native.faults import UNREAD, ConnectionFaultError
 from dualmode.http.options import Http2Options
 from dualmode.http.validation import MalformedError, request_head
 
@@ -43,7 +43,8 @@ class ServerConnection(Connection):
         ends = stream.is_head_method or (not body and trailers is None)
         self._start(stream, head, ends)
         if not ends:
-            self.send_data(stream_id, body, end=trailers is None)
+            stream.is_whole = True
+            super().send_data(stream_id, body, end=trailers is None)
             if trailers is not None:
                 self.end_stream(stream_id, trailers)
 
@@ -52,6 +53,13 @@ class ServerConnection(Connection):
         stream = self._sendable(stream_id)
         if stream is not None:
             self._start(stream, head, ends=False)
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """Body bytes, sent or queued. A client that lets too many gather loses the connection, as in `native`."""
+        if self._streamed_bytes > limits.HTTP2_STREAMED_BYTES:
+            self._fail(ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, UNREAD))
+            return
+        super().send_data(stream_id, data, end)
 
     def _start(self, stream: Stream, head: Fields, ends: bool) -> None:
         assert not stream.head_sent, "a response has one head"

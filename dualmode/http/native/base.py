@@ -247,8 +247,8 @@ class ConnectionBase:
         for stream in self._streams.values():
             if self._is_told(stream):
                 self._events.append(StreamReset(stream.stream_id, lost_code, by_peer=not error))
+            self._outgoing.drop(stream)
         self._streams.clear()
-        self._outgoing.waiting.clear()
         self._events.append(ConnectionEnded(error, error_code))
 
     def _take_events(self) -> list[Event]:
@@ -261,7 +261,7 @@ class ConnectionBase:
     def tick(self, now: float) -> list[Event]:
         """Looks at the timers: unacknowledged SETTINGS, slow trickle, draining, keepalive."""
         if self._is_ended:
-            return []
+            return self._take_events()
         self._now = now
         self._budgets.refill(now)
         try:

@@ -66,7 +66,7 @@ class Connection(ControlFrames):
     def receive(self, data: bytes, now: float) -> list[Event]:
         """Bytes from the peer in any cut; b"" says that it has closed its half."""
         if self._is_ended:
-            return []
+            return self._take_events()
         self._now = now
         self._keepalive.last_heard_at = now
         if not data:

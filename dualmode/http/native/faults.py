@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dualmode.errors import PeerError
 from dualmode.http.interface import ErrorCode
+
+#: Said to a client that lets answers gather.
+UNREAD: Final = "too much is queued for streams that are not read"
 
 
 class ConnectionFaultError(PeerError):

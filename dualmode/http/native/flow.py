@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from dualmode import limits
 from dualmode.http.interface import Fields
 
 MAX_WINDOW: Final = 2**31 - 1
@@ -43,13 +44,20 @@ class SendQueue:
     """What waits on one stream: body pieces, then perhaps the end with its trailers. Views, so that a large piece is
     cut into frames without being copied again and again."""
 
-    __slots__ = ("ends", "pieces", "size_bytes", "trailers")
+    __slots__ = ("ends", "is_whole", "pieces", "size_bytes", "trailers")
 
-    def __init__(self) -> None:
+    def __init__(self, is_whole: bool = False) -> None:
+        #: Of an answer that was given at once; those are bounded when they are given.
+        self.is_whole = is_whole
         self.pieces: deque[memoryview] = deque()
         self.size_bytes = 0
         self.ends = False
         self.trailers: Fields | None = None
+
+    @property
+    def streamed_bytes(self) -> int:
+        """What it costs to keep this, if the answer is streamed."""
+        return 0 if self.is_whole else self.size_bytes + len(self.pieces) * limits.HTTP2_QUEUED_PIECE_BYTES
 
     def add(self, data: bytes) -> None:
         """Queues body bytes."""

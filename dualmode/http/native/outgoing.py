@@ -29,6 +29,7 @@ class Outgoing:
         "initial_window",
         "parts",
         "queued_bytes",
+        "streamed_bytes",
         "waiting",
         "window",
     )
@@ -43,6 +44,8 @@ class Outgoing:
         self.waiting: OrderedDict[int, Stream] = OrderedDict()
         #: Body bytes in all streams' queues.
         self.queued_bytes = 0
+        #: What the queues of streamed answers cost.
+        self.streamed_bytes = 0
         self._size_update = b""
         self._table_bytes = settings.DEFAULT_HEADER_TABLE_BYTES
 
@@ -75,8 +78,8 @@ class Outgoing:
             self._size_update = b""
         self.parts.append(build_header_block(stream_id, flags, block, self.frame_bytes))
 
-    def send(self, stream: Stream, data: bytes, end: bool) -> bool:
-        """Sends or queues body bytes; True when our half has ended with them."""
+    def send(self, stream: Stream, data: bytes, end: bool, is_whole: bool = False) -> bool:
+        """Sends or queues body bytes; True when our half has ended with them. `is_whole`: they are all there are."""
         queue = stream.queue
         if queue is None:
             # No bytes need no window, so an end can be said even when the window is below zero.
@@ -84,8 +87,10 @@ class Outgoing:
                 if data or end:
                     self._write_data(stream, data, end)
                 return end
-            queue = stream.queue = SendQueue()
+            queue = stream.queue = SendQueue(is_whole)
+        self.streamed_bytes -= queue.streamed_bytes
         queue.add(data)
+        self.streamed_bytes += queue.streamed_bytes
         self.queued_bytes += len(data)
         queue.ends = queue.ends or end
         return self.pump(stream)
@@ -103,6 +108,7 @@ class Outgoing:
         """Sends what the windows allow, so many frames at most (-1: no bound); True when our half has ended."""
         queue = stream.queue
         assert queue is not None, "only streams with a queue are pumped"
+        self.streamed_bytes -= queue.streamed_bytes
         while queue.pieces and frames:
             size_bytes = min(self.window, stream.send_window, self.frame_bytes)
             if size_bytes <= 0:
@@ -111,6 +117,7 @@ class Outgoing:
             self.queued_bytes -= len(piece)
             self._write_data(stream, piece, end=queue.ends and not queue.pieces and queue.trailers is None)
             frames -= 1
+        self.streamed_bytes += queue.streamed_bytes
         if queue.pieces:
             if stream.send_window > 0:
                 self.waiting[stream.stream_id] = stream
@@ -130,6 +137,7 @@ class Outgoing:
         """Forgets what is queued for a stream."""
         if stream.queue is not None:
             self.queued_bytes -= stream.queue.size_bytes
+            self.streamed_bytes -= stream.queue.streamed_bytes
             stream.queue = None
         self.waiting.pop(stream.stream_id, None)
 

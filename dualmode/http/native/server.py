@@ -21,7 +21,7 @@ from dualmode.http.interface import (
 )
 from dualmode.http.keepalive import TOO_MANY_PINGS, PingEnforcement
 from dualmode.http.native.connection import Connection
-from dualmode.http.native.faults import ConnectionFaultError, StreamFaultError
+from dualmode.http.native.faults import UNREAD, ConnectionFaultError, StreamFaultError
 from dualmode.http.native.frames import DATA, END_HEADERS, END_STREAM, HEADERS, pack_header
 from dualmode.http.native.header_blocks import HeaderDecoder, block_of
 from dualmode.http.native.states import HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, OPEN, RESET_BY_US
@@ -235,7 +235,7 @@ class ServerConnection(Connection):
             return
         stream.head_sent = True
         self._outgoing.write_headers(stream.stream_id, head, 0)
-        ended = self._outgoing.send(stream, body, end=trailers is None)
+        ended = self._outgoing.send(stream, body, end=trailers is None, is_whole=True)
         if trailers is not None:
             ended = self._outgoing.finish(stream, trailers)
         if ended:
@@ -250,6 +250,14 @@ class ServerConnection(Connection):
         stream.head_sent = True
         self._note_useful_output()
         self._outgoing.write_headers(stream_id, head, 0)
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """Body bytes, sent or queued. A client that lets too many gather loses the connection: the next call that looks
+        for events says so. Looked at beforehand, so that one message may have any size."""
+        if self._outgoing.streamed_bytes > limits.HTTP2_STREAMED_BYTES:
+            self._fail(ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, UNREAD))
+            return
+        super().send_data(stream_id, data, end)
 
     def _our_half_ended(self, stream: Stream) -> None:
         """The response is complete. A client that is still sending is asked to stop (section 8.1)."""
