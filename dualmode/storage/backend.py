@@ -16,6 +16,7 @@ does not tell of errors.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -165,7 +166,7 @@ class Backend:
             bounds = ReadOptions()
             bounds.set_iterate_upper_bound(high)
             iterator = self._database.values(from_key=low, read_opt=bounds)
-            found = list(iterator if not limit else islice(iterator, limit))
+            found = list(islice(iterator, min(limit or sys.maxsize, sys.maxsize)))
             if (len(found) == limit and limit) or self._is_last(row_of(found[-1]) if found else None, low, high):
                 return found
         return self._values_by_cursor(low, high, limit)

@@ -197,7 +197,7 @@ def test_values_that_tell_their_rows_are_the_same_values(tmp_path: Path) -> None
     rows = {b"%02d" % number: b"%02d" % number for number in range(20)}
     fill(backend, rows)
     for low, high in ((b"", b"\xff"), (b"05", b"05"), (b"05", b"08"), (b"19", b"99"), (b"30", b"99")):
-        for limit in (0, 1, 3, 100):
+        for limit in (0, 1, 3, 100, 2**63):
             found = backend.values(low, high, limit, row_of=lambda value: value)
             assert found == backend.values(low, high, limit)
     backend.close()
