@@ -158,6 +158,36 @@ def test_the_buckets_are_those_of_etcd_3_5(store: Store) -> None:
     assert last == bytes(7) + b"\x2b_" + bytes(7) + b"\x02t"
 
 
+@pytest.mark.parametrize(
+    ("version", "readable_by", "cluster", "storage"),
+    [
+        (b"3.6.0", (3, 5), b"3.5.0", None),
+        (b"3.6.0", None, b"3.6.0", b"3.6.0"),
+        (b"3.10.0", (3, 6), b"3.6.0", b"3.6.0"),
+        (b"3.4.0", (3, 5), b"3.4.0", None),
+        (b"3.5.0", None, b"3.5.0", None),
+        (b"unknown", (3, 5), b"unknown", None),
+        (None, (3, 5), None, None),
+    ],
+)
+def test_which_release_a_file_names(
+    store: Store,
+    version: bytes | None,
+    readable_by: tuple[int, int] | None,
+    cluster: bytes | None,
+    storage: bytes | None,
+) -> None:
+    store.begin_pass()
+    if version is not None:
+        store.bucket_put(b"cluster", b"clusterVersion", version)
+    store.end_pass(1, 1)
+    file = io.BytesIO()
+    dump(store.backend.view(), CONF_STATE, Writer(file), readable_by=readable_by)
+    tree = checked(file.getvalue())
+    assert dict(tree[b"cluster"]).get(b"clusterVersion") == cluster  # type: ignore[arg-type]
+    assert dict(tree[b"meta"]).get(b"storageVersion") == storage  # type: ignore[arg-type]
+
+
 def test_compacted_revisions_are_in_meta(store: Store) -> None:
     fill(store)
     store.begin_pass()
