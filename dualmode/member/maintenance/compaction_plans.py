@@ -48,8 +48,9 @@ class PeriodicPlan:
         #: After the first compaction, so often.
         self._repeat_seconds = min(period_seconds, _HOUR_SECONDS)
         self.interval_seconds = self._repeat_seconds / _SAMPLES
-        #: The oldest is the revision of one period ago.
-        self._revisions: deque[int] = deque(maxlen=round(period_seconds / self.interval_seconds) + 1)
+        #: The oldest is the revision of one period ago. Whole intervals count; a little is added for what floats lose.
+        intervals = int(period_seconds / self.interval_seconds + 1e-6)
+        self._revisions: deque[int] = deque(maxlen=intervals + 1)
         self._wait_seconds = period_seconds
         self._last_success = started
         self._last_compacted = 0

@@ -43,6 +43,11 @@ def test_a_short_retention_compacts_once_in_each() -> None:
     assert follow(PeriodicPlan(HOUR / 2, 0.0), 2) == [(0.5, 1), (1, 28), (1.5, 58), (2, 88)]
 
 
+def test_a_retention_that_is_no_multiple_of_the_interval_keeps_whole_intervals_only() -> None:
+    # 100 minutes have 16 whole intervals of 6: what is compacted is 102 minutes old, then the 17th sample is the oldest.
+    assert follow(PeriodicPlan(100 * 60, 0.0), 3) == [(1.7, 1), (2.7, 61)]
+
+
 def test_an_idle_store_is_compacted_once() -> None:
     plan = PeriodicPlan(HOUR, 0.0)
     targets = []
