@@ -15,6 +15,7 @@ from typing import Final
 import h11
 
 from dualmode import limits
+from dualmode.http.h1_exchange import BODILESS, Exchange, may_be_chunked, with_length
 from dualmode.http.h1_messages import (
     CHUNKED,
     HEAD_END,
@@ -38,7 +39,6 @@ from dualmode.http.interface import (
     Event,
     Fields,
     Pairs,
-    RequestHead,
     RequestReceived,
     RequestStarted,
     StreamEnded,
@@ -48,58 +48,6 @@ from dualmode.http.interface import (
 _NO_FIELDS: Final[Pairs] = ()
 #: Lines that may come before a request line (RFC 9112 section 2.2).
 _LEADING_LINE_END: Final = b"\r\n"
-
-
-#: Statuses whose responses have no body.
-_BODILESS: Final = frozenset({204, 304})
-
-
-def _may_be_chunked(exchange: _Exchange, head: Fields) -> bool:
-    return exchange.head.version == b"1.1" and head.get(b"content-length") is None
-
-
-def _with_length(head: Fields, size_bytes: int) -> Fields:
-    return head if head.get(b"content-length") is not None else head.plus((b"content-length", b"%d" % size_bytes))
-
-
-class _Exchange:
-    """One request and its response."""
-
-    __slots__ = (
-        "body",
-        "body_limit",
-        "head",
-        "heard_at",
-        "is_bodiless",
-        "is_chunked",
-        "is_told",
-        "parser",
-        "remaining_bytes",
-        "request_done",
-        "response_started",
-        "stream_id",
-        "unacknowledged",
-    )
-
-    def __init__(
-        self, stream_id: int, parser: h11.Connection, head: RequestHead, remaining_bytes: int, now: float
-    ) -> None:
-        self.stream_id = stream_id
-        self.parser = parser
-        self.head = head
-        #: Body bytes still to come, or CHUNKED.
-        self.remaining_bytes = remaining_bytes
-        self.body_limit = STREAMED
-        self.body = bytearray()
-        self.heard_at = now
-        self.unacknowledged = 0
-        #: The driver knows of it.
-        self.is_told = False
-        self.request_done = False
-        self.response_started = False
-        #: What kind of response was started.
-        self.is_bodiless = False
-        self.is_chunked = False
 
 
 class Http1ServerConnection:
@@ -113,7 +61,7 @@ class Http1ServerConnection:
         self._scanned = 0
         self._output: list[bytes] = []
         self._events: list[Event] = []
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchange | None = None
         self._next_id = 1
         self._is_tunnel = False
         self._is_closing = False
@@ -261,7 +209,7 @@ class Http1ServerConnection:
         expectation = head.get(b"expect")
         if expectation is not None and expectation.lower() != b"100-continue":
             raise RefusedRequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
-        exchange = self._exchange = _Exchange(self._next_id, parser, head, body_bytes, self._now)
+        exchange = self._exchange = Exchange(self._next_id, parser, head, body_bytes, self._now)
         self._next_id += 2
         exchange.body_limit = self._classify(head)
         if exchange.body_limit == STREAMED:
@@ -273,7 +221,7 @@ class Http1ServerConnection:
         if parser.they_are_waiting_for_100_continue:
             self._send(exchange, h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
 
-    def _read_body(self, exchange: _Exchange) -> None:
+    def _read_body(self, exchange: Exchange) -> None:
         """Hands h11 what belongs to this request, as far as that is known, and passes on what it makes of it."""
         parser = exchange.parser
         if self._input:
@@ -297,7 +245,7 @@ class Http1ServerConnection:
             else:
                 return
 
-    def _on_body(self, exchange: _Exchange, data: bytes) -> None:
+    def _on_body(self, exchange: Exchange, data: bytes) -> None:
         if exchange.body_limit == STREAMED:
             exchange.unacknowledged += len(data)
             if exchange.unacknowledged > limits.HTTP1_UNREAD_BYTES + limits.HTTP1_PIPELINED_BYTES:
@@ -309,7 +257,7 @@ class Http1ServerConnection:
             if len(exchange.body) > exchange.body_limit:
                 self._refuse_body(exchange, exchange.body[:BODY_START_BYTES])
 
-    def _refuse_body(self, exchange: _Exchange, start: bytearray) -> None:
+    def _refuse_body(self, exchange: Exchange, start: bytearray) -> None:
         """Too large: the driver answers, what still comes is dropped, and the connection ends with the answer."""
         exchange.body = bytearray()
         exchange.body_limit = STREAMED - 1
@@ -317,7 +265,7 @@ class Http1ServerConnection:
         self._is_closing = True
         self._events.append(BodyTooLarge(exchange.stream_id, exchange.head, bytes(start)))
 
-    def _on_request_end(self, exchange: _Exchange, trailers: Pairs) -> None:
+    def _on_request_end(self, exchange: Exchange, trailers: Pairs) -> None:
         exchange.request_done = True
         if exchange.body_limit >= 0:
             exchange.is_told = True
@@ -326,7 +274,7 @@ class Http1ServerConnection:
         elif exchange.body_limit == STREAMED:
             self._events.append(StreamEnded(exchange.stream_id, trailers))
 
-    def _read_tunnel(self, exchange: _Exchange) -> None:
+    def _read_tunnel(self, exchange: Exchange) -> None:
         data = bytes(self._input)
         self._input.clear()
         if data:
@@ -340,8 +288,8 @@ class Http1ServerConnection:
         exchange = self._current(stream_id)
         if exchange is None:
             return
-        if not (trailers is not None and _may_be_chunked(exchange, head)) and status_of(head) not in _BODILESS:
-            head = _with_length(head, len(body))
+        if not (trailers is not None and may_be_chunked(exchange, head)) and status_of(head) not in BODILESS:
+            head = with_length(head, len(body))
         self.start_response(stream_id, head)
         self.send_data(stream_id, body)
         self.end_stream(stream_id, trailers)
@@ -359,13 +307,13 @@ class Http1ServerConnection:
             self._switch(exchange, fields)
             return
         # Some responses end with their head whatever it says (RFC 9112 section 6.3).
-        exchange.is_bodiless = exchange.head.method == b"HEAD" or status in _BODILESS
-        exchange.is_chunked = not exchange.is_bodiless and _may_be_chunked(exchange, head)
+        exchange.is_bodiless = exchange.head.method == b"HEAD" or status in BODILESS
+        exchange.is_chunked = not exchange.is_bodiless and may_be_chunked(exchange, head)
         if self._is_closing or not exchange.request_done:
             fields.append((b"Connection", b"close"))
         self._send(exchange, h11.Response(status_code=status, headers=fields, reason=reason(status)))
 
-    def _switch(self, exchange: _Exchange, fields: list[tuple[bytes, bytes]]) -> None:
+    def _switch(self, exchange: Exchange, fields: list[tuple[bytes, bytes]]) -> None:
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         self._output.append(b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
         self._is_tunnel = True
@@ -405,11 +353,11 @@ class Http1ServerConnection:
             self._exchange = None
             self._is_closing = True
 
-    def _current(self, stream_id: int) -> _Exchange | None:
+    def _current(self, stream_id: int) -> Exchange | None:
         exchange = self._exchange
         return exchange if exchange is not None and exchange.stream_id == stream_id and not self._is_ended else None
 
-    def _send(self, exchange: _Exchange, event: h11.Event) -> None:
+    def _send(self, exchange: Exchange, event: h11.Event) -> None:
         output = exchange.parser.send(event)
         if output:
             self._output.append(output)

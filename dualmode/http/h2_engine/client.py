@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualmode.http.h2_engine.connection import Connection, Stream
+from dualmode.http.h2_engine.connection import Connection
+from dualmode.http.h2_engine.stream import Stream
 from dualmode.http.interface import (
     STREAMED,
     DataReceived,

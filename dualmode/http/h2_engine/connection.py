@@ -12,15 +12,13 @@ import h2.exceptions
 import h2.settings
 
 from dualmode import limits
+from dualmode.http.h2_engine.stream import Stream
 from dualmode.http.interface import (
-    STREAMED,
     ConnectionEnded,
     ErrorCode,
     Event,
     Fields,
     GoawayReceived,
-    Pairs,
-    RequestHead,
     StreamDrained,
     StreamReset,
 )
@@ -35,44 +33,6 @@ from dualmode.http.validation import MalformedError, trailer_fields
 _DRAIN_PING: Final = b"draining"
 _KEEPALIVE_PING: Final = b"keepaliv"
 _DEFAULT_WINDOW_BYTES: Final = 65_535
-DROPPED: Final = STREAMED - 1
-
-
-class Stream:
-    """What this adapter keeps beside h2's own stream."""
-
-    __slots__ = (
-        "body",
-        "body_limit",
-        "head",
-        "head_sent",
-        "is_head_method",
-        "is_whole",
-        "peer_ended",
-        "queue",
-        "stream_id",
-        "trailers",
-        "we_ended",
-    )
-
-    def __init__(self, stream_id: int, head: RequestHead | None, body_limit: int) -> None:
-        self.stream_id = stream_id
-        self.head = head
-        self.body_limit = body_limit
-        self.body = bytearray()
-        self.trailers: Pairs = ()
-        self.queue: SendQueue | None = None
-        self.head_sent = False
-        self.is_head_method = False
-        #: The answer was given at once.
-        self.is_whole = False
-        self.peer_ended = False
-        self.we_ended = False
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the driver has heard of it."""
-        return self.body_limit < 0 or self.peer_ended
 
 
 class Connection:

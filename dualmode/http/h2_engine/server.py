@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dualmode import limits
-from dualmode.http.h2_engine.connection import DROPPED, Connection, Stream
+from dualmode.http.h2_engine.connection import Connection
+from dualmode.http.h2_engine.stream import DROPPED, Stream
 from dualmode.http.interface import (
     BODY_START_BYTES,
     STREAMED,
