@@ -41,6 +41,8 @@ class SnapshotService:
     def __init__(self, replica: Replica, directory: Path) -> None:
         self._replica = replica
         self._directory = directory
+        #: One file is made at a time: several threads at Python's work would leave the loop little of it.
+        self._making = trio.Lock()
 
     def methods(self) -> list[Method]:
         """What the method table takes."""
@@ -56,20 +58,9 @@ class SnapshotService:
         """
         decode(etcdserverpb.SnapshotRequest, await stream.receive() or b"")
         began = time.monotonic()
-        self._check_room()
-        conf_state = encode_conf_state(self._replica.conf_state)
         with ExitStack() as stack:
-            view = self._replica.store.backend.view()
-            stack.callback(view.close)
-            try:
-                file = stack.enter_context(
-                    tempfile.TemporaryFile(dir=self._directory, buffering=limits.SNAPSHOT_READ_BYTES)
-                )
-                size = await trio.to_thread.run_sync(_make, view, conf_state, file)
-            except OSError as error:
-                _log.error("cannot make a snapshot", error=str(error))
-                raise RpcError(Code.UNKNOWN, f"snapshot: {error.strerror}") from error
-            view.close()
+            async with self._making:
+                file, size = await self._make(stack)
             _log.info("sending database snapshot to client", total_bytes=size)
             await self._send(stream, file, size)
         _log.info(
@@ -77,6 +68,21 @@ class SnapshotService:
             total_bytes=size,
             took=f"{time.monotonic() - began:.3f}s",
         )
+
+    async def _make(self, stack: ExitStack) -> tuple[IO[bytes], int]:
+        """The file, which `stack` closes, and its size in bytes."""
+        self._check_room()
+        conf_state = encode_conf_state(self._replica.conf_state)
+        view = self._replica.store.backend.view()
+        try:
+            file = tempfile.TemporaryFile(dir=self._directory, buffering=limits.SNAPSHOT_READ_BYTES)  # noqa: SIM115
+            stack.enter_context(file)
+            return file, await trio.to_thread.run_sync(_make, view, conf_state, file)
+        except OSError as error:
+            _log.error("cannot make a snapshot", error=str(error))
+            raise RpcError(Code.UNKNOWN, f"snapshot: {error.strerror}") from error
+        finally:
+            view.close()
 
     def _check_room(self) -> None:
         """The file must not take the room that the log and the store need to go on."""

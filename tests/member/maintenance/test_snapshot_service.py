@@ -143,3 +143,24 @@ async def test_the_file_does_not_take_the_room_of_the_store(tmp_path: Path, monk
         monkeypatch.setattr(limits, "FREE_SPACE_BYTES", 1 << 60)
         with pytest.raises(RpcError, match="no space left on device"):
             await member.snapshot.snapshot(Stream())  # type: ignore[arg-type]
+
+
+async def test_one_file_is_made_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []
+    most = 0
+
+    def breathe() -> None:
+        nonlocal most
+        at_work.append(1)
+        most = max(most, len(at_work))
+        threading.Event().wait(0.002)
+        at_work.pop()
+
+    monkeypatch.setattr(snapshot_service, "_breathe", breathe)
+    async with running_member(tmp_path) as member:
+        streams = [Stream() for _ in range(4)]
+        async with trio.open_nursery() as nursery:
+            for stream in streams:
+                nursery.start_soon(member.snapshot.snapshot, stream)
+    assert most == 1
+    assert len({stream.answers[-1].blob for stream in streams}) == 1
