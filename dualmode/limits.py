@@ -201,6 +201,8 @@ REMEMBERED_COUNTS: Final = 1024
 RECOUNT_SHARE: Final = 0.1
 #: Keys in the first chunk of a RangeStream (etcd's number); the next ones are as many as fit.
 RANGE_STREAM_FIRST_KEYS: Final = 10
+#: And at most: at an old revision a key costs some 5 us of the loop.
+RANGE_STREAM_KEYS: Final = 2000
 #: Records read at a time by a range that wants keys only: their values need not all be in memory at once.
 KEYS_ONLY_PIECE: Final = 512
 #: Rows looked at in one step of a compaction: about 3 ms of the loop.

@@ -41,7 +41,8 @@ def check(request: Any) -> None:
 
 
 class ChunkSize:
-    """How many keys the next chunk has: about so many bytes, whatever the size of values (etcd's rule)."""
+    """How many keys the next chunk has: about so many bytes, whatever the size of values (etcd's rule),
+    but not so many that reading them holds the loop for long."""
 
     def __init__(self, aim_bytes: int) -> None:
         self._aim_bytes = aim_bytes
@@ -50,7 +51,7 @@ class ChunkSize:
     def note(self, size_bytes: int) -> None:
         """The last chunk had this size."""
         if size_bytes < self._aim_bytes // 2:
-            self.keys *= 2
+            self.keys = min(limits.RANGE_STREAM_KEYS, self.keys * 2)
         elif size_bytes > self._aim_bytes * 2:
             self.keys = max(1, self.keys // 2)
 

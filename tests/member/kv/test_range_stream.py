@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dualmode import errors
+from dualmode import errors, limits
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import Code, RpcError
 from dualmode.member.apply import requests
@@ -128,6 +128,13 @@ def test_what_cannot_be_streamed(fields: dict[str, Any], code: Code, text: str) 
     with pytest.raises(RpcError, match=text) as caught:
         check(pb.RangeRequest(**fields))
     assert caught.value.code == code
+
+
+def test_chunks_of_small_records_are_bounded_by_their_number() -> None:
+    size = ChunkSize(1 << 30)
+    for _ in range(30):
+        size.note(1)
+    assert size.keys == limits.RANGE_STREAM_KEYS
 
 
 def test_chunks_grow_and_shrink_towards_their_size() -> None:
