@@ -44,7 +44,7 @@ def test_a_short_retention_compacts_once_in_each() -> None:
 
 
 def test_a_retention_that_is_no_multiple_of_the_interval_keeps_whole_intervals_only() -> None:
-    # 100 minutes have 16 whole intervals of 6: what is compacted is 102 minutes old, then the 17th sample is the oldest.
+    # 100 minutes have 16 whole intervals of 6, so 17 samples are kept: what is compacted is 102 minutes old.
     assert follow(PeriodicPlan(100 * 60, 0.0), 3) == [(1.7, 1), (2.7, 61)]
 
 
