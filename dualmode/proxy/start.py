@@ -80,7 +80,7 @@ def endpoints(settings: ProxySettings) -> list[Url]:
     """
     faults = list(unsupported(settings))
     if faults:
-        raise StartError("\n".join(faults))
+        raise StartError("; ".join(faults))
     targets = [parse_address(str(url)) for url in settings.endpoints]
     if not targets:
         raise StartError("--endpoints must name at least one member")

@@ -14,7 +14,7 @@ from dualmode.config.settings import ProxySettings
 def unsupported(settings: ProxySettings) -> Iterator[str]:
     """One line for each."""
     if settings.is_readonly:
-        yield "--proxy readonly is not supported: this proxy would forward writes too; use --proxy on"
+        yield "--proxy readonly is not supported: this proxy would forward writes too (--proxy on)"
     if settings.namespace:
         yield "--namespace is not supported: this proxy forwards keys as they are"
     if settings.resolver_prefix or settings.resolver_ttl_seconds:
@@ -22,4 +22,4 @@ def unsupported(settings: ProxySettings) -> Iterator[str]:
     if settings.srv_domain:
         yield "--discovery-srv is not supported by the proxy: name the members with --endpoints"
     elif settings.member_peer_urls:
-        yield "--initial-cluster does not tell the proxy its members yet: name them with --endpoints"
+        yield "a proxy does not find members by peer URLs (--initial-cluster) yet: name their client URLs with --endpoints"
