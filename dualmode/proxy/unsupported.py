@@ -22,4 +22,4 @@ def unsupported(settings: ProxySettings) -> Iterator[str]:
     if settings.srv_domain:
         yield "--discovery-srv is not supported by the proxy: name the members with --endpoints"
     elif settings.member_peer_urls:
-        yield "a proxy does not find members by peer URLs (--initial-cluster) yet: name their client URLs with --endpoints"
+        yield "a proxy does not find members by peer URLs (--initial-cluster) yet: give it --endpoints"
