@@ -19,9 +19,10 @@ from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError
 from dualmode.member.auth.assembly import AuthOptions
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
+from dualmode.member.options import MemberOptions
 from dualmode.member.publish import publish
 from dualmode.member.routes import MemberRoutes
-from dualmode.member.server import MemberOptions, MemberServer
+from dualmode.member.server import MemberServer
 from dualmode.serving import Serving, until_cancelled
 
 _log = log.get("member")

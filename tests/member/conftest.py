@@ -10,7 +10,8 @@ import trio
 
 from dualmode.edge.outbox import Outbox
 from dualmode.member.opening import Bootstrap, open_member
-from dualmode.member.server import MemberOptions, MemberServer
+from dualmode.member.options import MemberOptions
+from dualmode.member.server import MemberServer
 from dualmode.rpc.local import AwaitableReply
 
 BOOTSTRAP = Bootstrap("default", {"default": ("http://localhost:2380",)}, "etcd-cluster")

@@ -1,0 +1,149 @@
+"""Does: puts together what a member is below its services: store, leases, users, replica, and who looks after them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import trio
+
+from dualmode import limits
+from dualmode.edge.outbox import Outbox
+from dualmode.member.apply.alarms import Alarms
+from dualmode.member.apply.applier import Applier
+from dualmode.member.auth.assembly import make_management
+from dualmode.member.cluster.membership import Membership
+from dualmode.member.disk_door import DiskDoor
+from dualmode.member.free_space import FreeSpace
+from dualmode.member.headers import ResponseHeaders
+from dualmode.member.identity import RequestIds
+from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
+from dualmode.member.log_compaction import LogCompactor
+from dualmode.member.log_writer import LogWriter
+from dualmode.member.maintenance.auto_compaction import AutoCompactor
+from dualmode.member.maintenance.compaction import Compactor
+from dualmode.member.maintenance.compaction_plans import make_plan
+from dualmode.member.maintenance.quota import Quota
+from dualmode.member.maintenance.space_guard import SpaceGuard
+from dualmode.member.opening import OpenMember, make_node
+from dualmode.member.options import MemberOptions
+from dualmode.member.replica import Replica
+from dualmode.member.replica_counters import ReplicaCounters
+from dualmode.member.watch.hub import WatchHub
+from dualmode.metrics import Histogram, exponential_buckets
+from dualmode.raft import RawNode
+
+
+class MemberCore:
+    """Everything that works without a client. `MemberServer` puts the services on top."""
+
+    def __init__(self, options: MemberOptions, opened: OpenMember, outbox: Outbox) -> None:
+        self.options = options
+        self.opened = opened
+        self.outbox = outbox
+        self.store = opened.store
+        self.headers = ResponseHeaders(opened.cluster_id, opened.member_id)
+        self.request_ids = RequestIds(opened.member_id, int(time.time() * 1000))
+        self.wal_sync_seconds = Histogram(exponential_buckets(0.001, 2, 14))
+        self.counters = ReplicaCounters()
+        self.disk_door = DiskDoor(self.wal_sync_seconds.observe)
+        checkpoint_seconds = limits.LEASE_CHECKPOINT_INTERVAL_SECONDS if options.lease_checkpoint else None
+        self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds), checkpoint_seconds)
+        self.lessor.load(self.store.leases.all())
+        self.management = make_management(self.store, options.auth, trio.current_time)
+        self.watch_hub = WatchHub(
+            self.store, self.headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds)
+        )
+        self.replica = self._make_replica()
+        self.space_guard = self._guard_space()
+        self.compactor = Compactor(self.store, options.compaction_step_rows, options.compaction_pause_seconds)
+        self.auto_compactor = self._make_auto_compactor()
+        self.log_compactor = self._make_log_compactor()
+        self._compacted = self.store.compacted
+        self.replica.on_applied = self._on_applied
+        outbox.before_answers = self.replica.turn_at_once
+
+    def _make_replica(self) -> Replica:
+        options, opened = self.options, self.opened
+        applier = Applier(
+            self.store,
+            self.lessor,
+            Alarms(self.store),
+            Membership(self.store),
+            self.headers,
+            trio.current_time,
+            self.management,
+        )
+        applier.keeps_checkpoints = options.lease_checkpoint_persist
+        return Replica(
+            self._make_node(),
+            opened.log_snapshot.conf_state,
+            self.store,
+            applier,
+            LogWriter(opened.wal, opened.raft_storage, self.disk_door, options.fsync),
+            self.counters,
+            request_timeout_seconds=options.request_timeout_seconds,
+            tick_seconds=options.heartbeat_seconds,
+            max_request_bytes=options.max_request_bytes,
+            slow_apply_seconds=options.slow_apply_seconds,
+            next_request_id=self.request_ids.next,
+            publish=self.watch_hub.publish,
+            flush=self.outbox.flush,
+            free_space=FreeSpace(options.data_dir, options.free_space_bytes),
+        )
+
+    def _make_node(self) -> RawNode:
+        options = self.options
+        ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
+        return make_node(self.opened, ticks, options.pre_vote, random.SystemRandom().randrange)
+
+    def _guard_space(self) -> SpaceGuard:
+        """The quota is asked twice: before a request is proposed, and when it is applied."""
+        applier = self.replica.applier
+        quota = Quota(self.options.quota_bytes, self.options.max_request_bytes)
+        guard = SpaceGuard(quota, self.store, applier.alarms, self.opened.member_id, self.replica.propose)
+        self.replica.admit = guard.admit
+        applier.quota, applier.on_no_room = quota, guard.raise_alarm
+        return guard
+
+    def _make_auto_compactor(self) -> AutoCompactor | None:
+        options, replica, store = self.options, self.replica, self.store
+        plan = make_plan(
+            options.auto_compaction_mode,
+            options.auto_compaction_seconds,
+            options.auto_compaction_revisions,
+            trio.current_time(),
+        )
+        if plan is None:
+            return None
+        return AutoCompactor(
+            plan, replica.propose, revision=lambda: store.revision, is_leader=lambda: replica.is_leader
+        )
+
+    def _make_log_compactor(self) -> LogCompactor:
+        options, opened = self.options, self.opened
+        return LogCompactor(
+            opened.backend,
+            opened.wal,
+            opened.raft_storage,
+            opened.log_snapshot,
+            count=options.snapshot_count,
+            segments_kept=options.wal_segments_kept,
+            catch_up_entries=options.snapshot_catch_up_entries,
+            in_pass=self.replica.in_pass,
+        )
+
+    def _on_applied(self, index: int, term: int) -> None:
+        self.log_compactor.note_applied(index, term, self.replica.conf_state)
+        self.space_guard.note_size()
+        compacted = self.store.compacted
+        if compacted != self._compacted:
+            self._compacted = compacted
+            self.compactor.schedule()
+
+
+def _with_jitter(interval_seconds: float) -> Callable[[], float]:
+    """etcd spreads progress notifications by up to a tenth, so that not all streams are woken together."""
+    dice = random.SystemRandom()
+    return lambda: interval_seconds * (1 + dice.random() / 10)
