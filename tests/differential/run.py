@@ -100,8 +100,11 @@ class Run:
             if operation.method == "Compact":
                 # A server looks a previous record up when it sends an event: a compaction in between takes it away.
                 self._let_arrive()
-            pending = self._transports[0].begin(operation), self._transports[1].begin(self._for_b(operation))
-            a, b = (outcome() for outcome in pending)
+            a, b = self._ask(operation)
+            if operation.method == "HashKV" and _hash(a) != _hash(b):
+                # etcd 3.5.1 counts records that a compaction under way has yet to delete; it agrees when that is done.
+                wait_until(lambda: _hash_pair_agrees(self._ask(operation)), WATCH_SETTLE_SECONDS)
+                a, b = self._ask(operation)
         self.report.answers[operation.method + (f": {a.text}" if a.response is None else "")] += 1
         faults = differences(operation, a, b, {**self._lease_ids, **self._granted(operation, a, b)})
         if faults and (known := explanation(operation, a, b)):
@@ -112,6 +115,12 @@ class Run:
         self._learn(operation, a, b)
         if index % CHECKPOINT_OPERATIONS == CHECKPOINT_OPERATIONS - 1:
             self.compare_watches()
+
+    def _ask(self, operation: Operation) -> tuple[Outcome, Outcome]:
+        """Both at once."""
+        pending = self._transports[0].begin(operation), self._transports[1].begin(self._for_b(operation))
+        a, b = (outcome() for outcome in pending)
+        return a, b
 
     # --- leases whose ids the servers chose --------------------------------------------------------------------
 
@@ -237,6 +246,14 @@ class Run:
                 if it.method == "WatchCreate" and (it.stream, it.request.watch_id) == (stream, watch_id)
             )
             self.report.difference = Difference(len(self.report.history) - 1, operation, comparison.faults)
+
+
+def _hash(outcome: Outcome) -> int | None:
+    return None if outcome.response is None else outcome.response.hash
+
+
+def _hash_pair_agrees(pair: tuple[Outcome, Outcome]) -> bool:
+    return _hash(pair[0]) == _hash(pair[1])
 
 
 def compare_servers(a: Transport, b: Transport, seed: int, count: int) -> Report:
