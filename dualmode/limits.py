@@ -82,8 +82,8 @@ HTTP2_REMEMBERED_FIELDS: Final = 64
 #: Bytes of whole answers that wait on one connection because its client gives no window. Above it further answers that
 #: would wait are refused: a client that asks for much and takes nothing must not fill our memory.
 HTTP2_QUEUED_BYTES: Final = 64 * MIB
-#: What waits on one connection for windows, of answers that are streamed: a thousand watch streams that are not read, at
-#: WATCH_STREAM_UNSENT_BYTES each. A client that lets more gather is sent away; it finds its revisions again.
+#: What waits on one connection for windows, of answers that are streamed: a thousand watch streams that are not read,
+#: at WATCH_STREAM_UNSENT_BYTES each. A client that lets more gather is sent away; it finds its revisions again.
 HTTP2_STREAMED_BYTES: Final = 256 * MIB
 #: What a queued piece costs beside its bytes, counted so that many small ones are seen for what they are.
 HTTP2_QUEUED_PIECE_BYTES: Final = 256

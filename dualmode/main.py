@@ -89,7 +89,6 @@ def serve(command: str, arguments: Sequence[str], environ: Mapping[str, str], ru
     log.configure(choice.settings.log.level, choice.settings.log.form, choice.settings.log.outputs)
     for notice in choice.notices:
         log.log.warning(notice)
-    datadir.claim(choice.settings.data_dir, choice.mode)
     code = run_mode(choice.settings)
     if code and not _is_on_terminal(choice.settings.log.outputs):
         print(f"dualmode: ended with an error, see {', '.join(choice.settings.log.outputs)}", file=sys.stderr)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import trio
 
 from dualmode import limits, log
+from dualmode.config.option import Mode
 from dualmode.config.settings import ProxySettings, UpstreamTls
+from dualmode.datadir import claim
 from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
@@ -47,6 +49,11 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     tls = upstream_tls(settings.upstream_tls, targets)
     outbox = Outbox()
     serving = Serving(settings.serving, settings.data_dir, outbox)
+    try:
+        claim(settings.data_dir, Mode.PROXY)
+    except BaseException:
+        serving.abandon()
+        raise
     upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds)
     # TLS contexts of its own: httpx sets the protocols offered (ALPN) on those that it is given.
     transports = HttpTransports(upstream_tls(settings.upstream_tls, targets), settings.dial_timeout_seconds)

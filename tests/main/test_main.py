@@ -85,8 +85,8 @@ def test_the_mode(line: str, there: str, kind: type, dualmode: Dispatcher) -> No
     assert dualmode(line) == 0
     (settings,) = dualmode.started
     assert type(settings) is kind
-    made = settings.member_dir if isinstance(settings, MemberSettings) else settings.proxy_dir
-    assert made.is_dir()
+    # The directory is the mode's to make, once its ports are bound.
+    assert {path.name for path in dualmode.directory.iterdir()} == ({Path(there).parts[0]} if there else set())
 
 
 @pytest.mark.parametrize(

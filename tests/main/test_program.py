@@ -102,7 +102,7 @@ def test_a_run_ends_in_order(number: signal.Signals, child: subprocess.Popen[str
     out, err = child.communicate(timeout=10)
     assert (child.returncode, out) == (0, "closed\n")
     assert [json.loads(line)["msg"] for line in err.splitlines()] == ["received signal; shutting down"]
-    assert json.loads((tmp_path / "default.etcd" / "member" / "dualmode.json").read_text()) == {"format": 1}
+    assert list(tmp_path.iterdir()) == []  # a data dir is made by the mode, once its ports are bound
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
@@ -134,3 +134,16 @@ def test_a_reader_that_has_gone_is_no_error_with_a_traceback(tmp_path: Path) -> 
 
 def test_the_program_is_installed() -> None:
     assert os.access(Path(sys.executable).with_name("dualmode"), os.X_OK)
+
+
+@pytest.mark.parametrize("mode", ["member", "proxy"])
+def test_a_port_in_use_leaves_nothing_behind(tmp_path: Path, mode: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        flags = ["--data-dir", "new", "--listen-client-urls", url, "--advertise-client-urls", url]
+        ended = _run(mode, *flags, "--endpoints", "http://127.0.0.1:1", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "the address is already in use" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
