@@ -1,4 +1,4 @@
-"""Decides: whether a piece of work was slow, and which of its steps took how long: what etcd's traces tell."""
+"""Does: times the steps of a piece of work, so that a slow one can say which of them took how long, as etcd's traces do."""
 
 from __future__ import annotations
 
