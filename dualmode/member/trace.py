@@ -1,4 +1,4 @@
-"""Does: times the steps of a piece of work, so that a slow one can say which of them took how long, as etcd's traces do."""
+"""Does: times the steps of a piece of work, so that a slow one can say which of them took how long (etcd's traces)."""
 
 from __future__ import annotations
 
