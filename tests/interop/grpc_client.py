@@ -111,12 +111,23 @@ def connect(server: Server) -> Client:
     return Client(server.target, server.tls)
 
 
+@contextlib.contextmanager
+def suppress_not_found() -> Iterator[None]:
+    """For leases that may have ended already."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+
+
 def start_afresh(*clients: Client) -> int:
     """Empties the stores, revokes the leases, brings all to the same revision and compacts there, so that servers that
     are shared between tests answer alike whatever ran before. Returns that revision."""
     for client in clients:
         for lease in client.LeaseLeases().leases:
-            client.LeaseRevoke(ID=lease.ID)
+            with suppress_not_found():  # it may end by itself meanwhile
+                client.LeaseRevoke(ID=lease.ID)
         client.DeleteRange(key=b"\0", range_end=b"\0")
     revision = level_revisions(*clients)
     for client in clients:
