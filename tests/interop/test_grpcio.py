@@ -129,8 +129,7 @@ def test_a_deadline_ends_a_stream(member: Client) -> None:
     feed = RequestFeed()
     feed.send(etcdserverpb.WatchRequest(create_request=etcdserverpb.WatchCreateRequest(key=b"a")))
     call = member.watch(feed, timeout=0.3)
-    assert next(call).created
-    code, _ = status_of(lambda: next(call))
+    code, _ = status_of(lambda: list(call))  # "created" is among it, unless the machine was slower than the deadline
     assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     feed.close()
 
