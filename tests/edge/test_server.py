@@ -654,12 +654,14 @@ async def test_connections_above_the_limit_wait_for_room() -> None:
         first, second, third = [H2Peer(await dial(address)) for _ in range(3)]
         assert await first.request(b"/reply") == (200, b"/reply||")
         assert await second.request(b"/reply") == (200, b"/reply||")
+        stream_id = third.open(b"/reply")
+        await third.flush()
         with trio.move_on_after(0.1) as scope:
-            await third.request(b"/reply")
+            await third.answer(stream_id)
         assert scope.cancelled_caught
         assert len(server.connections) == 2
         await first.stream.aclose()
-        assert await third.answer(1) == (200, b"/reply||")
+        assert await third.answer(stream_id) == (200, b"/reply||")
 
 
 async def test_no_descriptors_left_is_a_pause_not_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
