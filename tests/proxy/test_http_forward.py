@@ -180,6 +180,7 @@ async def test_a_slow_member_holds_the_client_back() -> None:
                 await stream.send_all(b"x" * 100_000)
                 sent += 100_000
         assert sent < 20_000_000  # mostly in the kernel's buffers
+        await until(lambda: bool(member.sinks))
         assert sum(member.sinks[0].heard) < 2_000_000
 
 
