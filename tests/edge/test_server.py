@@ -541,10 +541,11 @@ async def test_a_client_that_says_nothing_is_cut(monkeypatch: pytest.MonkeyPatch
     async with serving(mux(), "https://127.0.0.1:0", options=tls_options) as (server, address):
         for opening in (b"", b"P", b"\x16\x03\x01\x02\x00\x01"):
             stream = await dial(address)
-            await stream.send_all(opening)
-            assert await read_all(stream) == b""
+            with contextlib.suppress(trio.BrokenResourceError):  # a reset, when the opening crosses the end
+                await stream.send_all(opening)
+                assert await read_all(stream) == b""
             await stream.aclose()
-        assert not server.connections
+        await until(lambda: not server.connections)
 
 
 async def test_ticks_reach_the_deadlines_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
