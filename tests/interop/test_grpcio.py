@@ -44,7 +44,7 @@ def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
 
 
 def raw(client: Client, path: str, body: bytes, **options: Any) -> bytes:
-    return bytes(client.channel.unary_unary(path)(body, timeout=5.0, **options))
+    return bytes(client.channel.unary_unary(path)(body, timeout=20.0, **options))
 
 
 def test_health_service(clients: tuple[Client, Client]) -> None:
@@ -61,7 +61,7 @@ def test_health_service(clients: tuple[Client, Client]) -> None:
 def test_health_watch_tells_the_state_at_once(clients: tuple[Client, Client]) -> None:
     _, tested = clients
     watch = tested.channel.unary_stream("/grpc.health.v1.Health/Watch")
-    call = watch(healthpb.HealthCheckRequest().SerializeToString(), timeout=5.0)
+    call = watch(healthpb.HealthCheckRequest().SerializeToString(), timeout=20.0)
     assert healthpb.HealthCheckResponse.FromString(next(call)).status == 1
     call.cancel()
 
@@ -76,7 +76,7 @@ def test_reflection_lists_services(member: Client, version: str) -> None:
         messages.ServerReflectionRequest(file_containing_symbol="etcdserverpb.KV"),
         messages.ServerReflectionRequest(file_containing_symbol="no.such.thing"),
     ]
-    answers = method(iter([it.SerializeToString() for it in requests]), timeout=5.0)
+    answers = method(iter([it.SerializeToString() for it in requests]), timeout=20.0)
     services, file, nothing = map(messages.ServerReflectionResponse.FromString, answers)
     names = {service.name for service in services.list_services_response.service}
     assert {"etcdserverpb.KV", "etcdserverpb.Watch", "etcdserverpb.Lease", "grpc.health.v1.Health"} <= names
@@ -139,7 +139,7 @@ def test_a_cancelled_watch_leaves_the_connection_working(clients: tuple[Client, 
     for _ in range(20):
         feed = RequestFeed()
         feed.send(etcdserverpb.WatchRequest(create_request=etcdserverpb.WatchCreateRequest(key=b"a")))
-        call = tested.watch(feed, timeout=5.0)
+        call = tested.watch(feed, timeout=20.0)
         assert next(call).created
         call.cancel()
         feed.close()
@@ -204,7 +204,7 @@ def test_keep_alive_answers_every_request_in_order(clients: tuple[Client, Client
     for client in clients:
         client.LeaseGrant(ID=5, TTL=500)
         requests = [etcdserverpb.LeaseKeepAliveRequest(ID=lease) for lease in (5, 6, 5)]
-        answers = [(it.ID, it.TTL) for it in client.keep_alive(iter(requests), timeout=5.0)]
+        answers = [(it.ID, it.TTL) for it in client.keep_alive(iter(requests), timeout=20.0)]
         assert answers == [(5, 500), (6, 0), (5, 500)]
 
 

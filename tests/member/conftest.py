@@ -30,7 +30,7 @@ async def running_member(directory: Path, **options: Any) -> AsyncIterator[Membe
         member = MemberServer(MemberOptions(directory, free_space_bytes=0, **options), opened, Outbox())
         async with trio.open_nursery() as nursery:
             await nursery.start(member.run)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while not member.replica.is_leader:
                     await trio.testing.wait_all_tasks_blocked()
             yield member
@@ -48,5 +48,5 @@ async def ask(member: MemberServer, kind: int, request: Any) -> bytes:
     """Sends a request through the log; gives its answer or raises its RpcError."""
     reply = AwaitableReply()
     member.replica.propose(kind, request.SerializeToString(), request, reply)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         return await reply.result()

@@ -17,7 +17,7 @@ from tests.member.conftest import ask, running_member
 async def put(member: MemberServer, count: int, value_bytes: int) -> None:
     for number in range(count):
         await ask(member, requests.PUT, pb.PutRequest(key=b"%d" % number, value=b"v" * value_bytes))
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         await member.log_compactor.wait_until_taken()
 
 

@@ -189,6 +189,6 @@ async def test_who_is_alone_with_a_full_disk_waits_for_room(
             request, reply = put(b"a"), AwaitableReply()
             with member.outbox:
                 member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert pb.PutResponse.FromString(await reply.result()).header.revision == 2
         assert pb.PutResponse.FromString(await ask(member, requests.PUT, put(b"b"))).header.revision == 3

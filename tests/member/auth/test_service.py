@@ -52,7 +52,7 @@ class Client:
         """The answer; raises RpcError."""
         method = self._methods[method_name]
         call = LocalCall(self.metadata())
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             method.handler(call, method.request(**fields).SerializeToString())  # type: ignore[unused-coroutine]
             return method.response.FromString(await call.result())
 
@@ -291,7 +291,7 @@ async def outcome_of(client: Client, method: Method) -> Any:
     if method.kind is Kind.UNARY:
         call = LocalCall(client.metadata())
         try:
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 handler(call, message)
                 await call.result()
         except RpcError as error:

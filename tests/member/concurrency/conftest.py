@@ -74,7 +74,7 @@ class Caller:
         return await self.answer(name, self.begin(name, **fields))
 
     async def answer(self, name: str, call: Call) -> Any:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             return self._methods[name].response.FromString(await call.result())
 
     async def refused(self, name: str, /, **fields: Any) -> RpcError:
@@ -90,7 +90,7 @@ class Caller:
 
     async def until_keys(self, count: int) -> list[bytes]:
         """Waits until there are so many keys."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(keys := await self.keys()) != count:
                 await trio.testing.wait_all_tasks_blocked()
         return keys

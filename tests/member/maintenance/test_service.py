@@ -29,7 +29,7 @@ async def member(tmp_path: Path) -> AsyncIterator[MemberServer]:
 async def call(member: MemberServer, name: str, **fields: Any) -> Any:
     """Calls a method of the service by its name, as a client would."""
     method = next(one for one in member.methods() if one.name == name)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         answer = await call_unary(method.handler, method.request(**fields).SerializeToString())  # type: ignore[arg-type]
     return method.response.FromString(answer)
 
@@ -94,7 +94,7 @@ async def test_a_batch_that_passes_the_quota_is_answered_so_and_applied(tmp_path
                 await reply.result()
             assert caught.value == errors.NO_SPACE
         assert member.opened.store.count(b"\0", b"\0") == 4
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not member.replica.applier.alarms.is_raised(NOSPACE):
                 await trio.testing.wait_all_tasks_blocked()
 
