@@ -350,8 +350,6 @@ PROXY_RETRY_SECONDS: Final = 1.0
 PROXY_IDLE_HTTP_CONNECTIONS: Final = 16
 #: Shapes of heads and trailers of answers that are kept, each with its header block.
 PROXY_REMEMBERED_HEADS: Final = 512
-#: A read that comes later than this after the last batch comes alone: whoever waited for that batch would be here.
-ALONE_GAP_SECONDS: Final = 30e-6
 #: Applied entries between two log snapshots (`--snapshot-count`). etcd 3.6 says 10,000, to hold less of the log in
 #: memory. Ours costs a flush of the store, which it pays for by itself after about 30,000 small puts: at that rate it
 #: is free, the log in memory takes 12 MB, and a start after a crash replays for half a second.

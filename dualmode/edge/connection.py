@@ -134,6 +134,7 @@ class Connection:
         http, wire, outbox, now = self._http, self._wire, self._outbox, self._server.now
         assert http is not None
         while not self.is_ending:
+            outbox.reader = self
             with outbox:
                 if data != b"":  # TLS may have given nothing yet
                     self._handle(http.receive(data or b"", now()))

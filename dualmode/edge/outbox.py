@@ -39,7 +39,10 @@ class Outbox:
         self._is_running = False
         #: Called when a block that gathers ends, before anything leaves: whoever can answer at once what the block
         #: parked does it here.
-        self.before_answers: Callable[[], None] | None = None
+        #: It is told whose read it was.
+        self.before_answers: Callable[[object], None] | None = None
+        #: The connection whose read is being handled, or was last.
+        self.reader: object = None
 
     def mark(self, connection: Flushable) -> None:
         """Puts a connection on the list. Cheap, and from anywhere on the loop."""
@@ -66,7 +69,7 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         try:
             if self.before_answers is not None:
-                self.before_answers()
+                self.before_answers(self.reader)
         finally:
             self.flush()
 

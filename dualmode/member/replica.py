@@ -8,7 +8,6 @@ the next batch gathers. Nothing else in the member touches the node, the log's t
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -83,7 +82,8 @@ class Replica:
         self._is_turning = False
         #: A Ready that `turn_at_once` could not write.
         self._unfinished: Ready | None = None
-        self._turned_at = 0.0
+        #: Whose read brought the last proposals.
+        self._last_reader: object = None
         self._last_batch = 0
         #: Called (on the loop) when this member has become, or ceased to be, leader.
         self.on_leadership: list[Callable[[bool], None]] = []
@@ -212,17 +212,19 @@ class Replica:
             await self._apply_all(ready.committed_entries)
             self._finish(ready, trace)
         self._is_turning = False
-        self._turned_at = time.perf_counter()
 
-    def turn_at_once(self) -> None:
-        """The same without the task, when a client is alone with us: called at the end of a read, before the answers
-        leave. Waking the task would cost a turn of the loop, and there is nobody to share a sync with.
+    def turn_at_once(self, reader: object) -> None:
+        """The same without the task, when a client is alone with us: called at the end of a read of its connection,
+        before the answers leave. Waking the task would cost a turn of the loop, and there is nobody to share a sync
+        with.
 
-        Nobody is alone who comes right behind another, or while batches are large; and a slow disk has its thread.
+        Alone is who also made the proposals before these, a few at a time; and a slow disk has its thread.
         """
         if not self._incoming or self._is_turning or self._unfinished is not None or not self._log_writer.is_quick:
             return
-        if self._last_batch > _ALONE or time.perf_counter() - self._turned_at < limits.ALONE_GAP_SECONDS:
+        is_alone = reader is self._last_reader and self._last_batch <= _ALONE and len(self._incoming) <= _ALONE
+        self._last_reader = reader
+        if not is_alone:
             return
         self._propose_batch()
         while (ready := self._next_ready()) is not None:
@@ -235,7 +237,6 @@ class Replica:
             if ready.committed_entries:
                 self._apply(ready.committed_entries)
             self._finish(ready, trace)
-        self._turned_at = time.perf_counter()
 
     def _next_ready(self) -> Ready | None:
         if self._unfinished is not None:

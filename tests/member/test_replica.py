@@ -161,14 +161,13 @@ async def test_who_is_alone_is_answered_before_the_read_ends(
     tmp_path: Path, start_member: StartMember, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "INLINE_SYNC_SECONDS", float("inf"))
-    monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", 0)
     request, answers = put(b"a"), Answers()
     async with start_member(tmp_path) as member:
         await trio.testing.wait_all_tasks_blocked()
         with member.outbox:
             member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
         assert pb.PutResponse.FromString(answers.messages.pop()).header.revision == 2
-        monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", float("inf"))
+        member.outbox.reader = "another connection"
         with member.outbox:
             member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
         assert answers.messages == []
@@ -180,7 +179,6 @@ async def test_who_is_alone_with_a_full_disk_waits_for_room(
     tmp_path: Path, start_member: StartMember, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "INLINE_SYNC_SECONDS", float("inf"))
-    monkeypatch.setattr(limits, "ALONE_GAP_SECONDS", 0)
     monkeypatch.setattr(limits, "DISK_FULL_RETRY_SECONDS", 0.01)
     async with start_member(tmp_path) as member:
         await trio.testing.wait_all_tasks_blocked()
