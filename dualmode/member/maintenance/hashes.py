@@ -14,19 +14,6 @@ from dualmode.storage.mvcc import rows
 from dualmode.storage.mvcc.hashing import StoreHash
 from dualmode.storage.mvcc.store import Store
 
-#: etcd's buckets, in the order in which it hashes them.
-_BUCKETS: Final = (
-    b"alarm",
-    b"auth",
-    b"authRoles",
-    b"authUsers",
-    b"cluster",
-    b"key",
-    b"lease",
-    b"members",
-    b"members_removed",
-    b"meta",
-)
 _META: Final = b"meta"
 #: Rows that differ between members that hold the same.
 _NOT_HASHED: Final = frozenset((b"consistent_index", b"term", b"storageVersion"))
@@ -45,7 +32,7 @@ class BucketsRun:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._buckets = list(_BUCKETS)
+        self._buckets = list(rows.ETCD_BUCKETS)
         self._next_row = b""
         self.crc: int = 0
 

@@ -19,19 +19,6 @@ from dualmode.storage.backend import View
 from dualmode.storage.bbolt.writer import BucketWriter, Writer
 from dualmode.storage.mvcc import rows
 
-#: All buckets that etcd 3.5 makes at its start, in the order of their names; those of rows beside the keys.
-_BUCKETS: Final = (
-    b"alarm",
-    b"auth",
-    b"authRoles",
-    b"authUsers",
-    b"cluster",
-    b"key",
-    b"lease",
-    b"members",
-    b"members_removed",
-    b"meta",
-)
 _CLUSTER_VERSION: Final = (b"cluster", b"clusterVersion")
 #: etcd 3.6 wants to be told how its database is written; there is no such row before.
 _FIRST_WITH_STORAGE_VERSION: Final = (3, 6)
@@ -56,7 +43,7 @@ def dump(
     state = rows.State.decode(stored)
     stored_version = view.get(rows.bucket_prefix(_CLUSTER_VERSION[0]) + _CLUSTER_VERSION[1])
     version = None if stored_version is None else _lowered(stored_version, readable_by)
-    for name in _BUCKETS:
+    for name in rows.ETCD_BUCKETS:
         with writer.bucket(name) as bucket:
             if name == b"key":
                 _copy(view, rows.REVISION, rows.REVISION_END, bucket, breathe)

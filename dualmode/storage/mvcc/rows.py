@@ -24,6 +24,20 @@ from typing import Final
 
 from dualmode.errors import StorageError
 
+#: All buckets that etcd 3.5 makes at its start, by name: the order in which it writes and hashes them.
+ETCD_BUCKETS: Final = (
+    b"alarm",
+    b"auth",
+    b"authRoles",
+    b"authUsers",
+    b"cluster",
+    b"key",
+    b"lease",
+    b"members",
+    b"members_removed",
+    b"meta",
+)
+
 HEAD: Final = b"K"
 HEAD_END: Final = b"L"
 REVISION: Final = b"R"
