@@ -16,8 +16,8 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import StartError
 from dualmode.member import identity
 from dualmode.member.cluster.conf_changes import add_member_entry
-from dualmode.member.cluster.membership import Member
 from dualmode.member.log_snapshot import LogSnapshot
+from dualmode.peer.member import Member
 from dualmode.raft import Config, Entry, EntryType, HardState, MemoryStorage, RawNode, Snapshot, SnapshotMetadata
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store

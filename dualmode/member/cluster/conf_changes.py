@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from dualmode.member.cluster.membership import Member, Membership
+from dualmode.member.cluster.membership import Membership
+from dualmode.peer.member import Member
 from dualmode.raft import ConfChange, ConfChangeType, ConfState, Entry, EntryType, RawNode, decode_change
 
 

@@ -1,64 +1,18 @@
-"""Decides: who the members are, changed by log entries only and kept in etcd's buckets `members` and `cluster`.
-
-The JSON of a member is etcd's, since it travels in the log (`ConfChange.context`), on the peer port and in snapshots.
-"""
+"""Decides: who the members are, changed by log entries only and kept in etcd's buckets `members` and `cluster`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-from dualmode.api import etcdserverpb
 from dualmode.member.buckets import BucketRows
+from dualmode.peer.member import Member
 
 _MEMBERS: Final = b"members"
 _REMOVED: Final = b"members_removed"
 _CLUSTER: Final = b"cluster"
 _VERSION_ROW: Final = b"clusterVersion"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member as the cluster knows it. `name` and `client_urls` are empty until it has published them."""
-
-    id: int
-    peer_urls: tuple[str, ...]
-    name: str = ""
-    client_urls: tuple[str, ...] = ()
-    is_learner: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """etcd's form: empty fields are left out."""
-        fields: dict[str, Any] = {"id": self.id, "peerURLs": list(self.peer_urls)}
-        if self.is_learner:
-            fields["isLearner"] = True
-        if self.name:
-            fields["name"] = self.name
-        if self.client_urls:
-            fields["clientURLs"] = list(self.client_urls)
-        return fields
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Member:
-        """Reads what `to_json`, or etcd, wrote."""
-        return cls(
-            id=int(fields["id"]),
-            peer_urls=tuple(fields.get("peerURLs") or ()),
-            name=str(fields.get("name", "")),
-            client_urls=tuple(fields.get("clientURLs") or ()),
-            is_learner=bool(fields.get("isLearner", False)),
-        )
-
-    def to_message(self) -> Any:
-        """As the Cluster service gives it."""
-        return etcdserverpb.Member(
-            ID=self.id,
-            name=self.name,
-            peerURLs=self.peer_urls,
-            clientURLs=self.client_urls,
-            isLearner=self.is_learner,
-        )
 
 
 class Membership:

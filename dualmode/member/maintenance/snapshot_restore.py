@@ -19,8 +19,9 @@ from pathlib import Path
 from dualmode import datadir
 from dualmode.config.option import Mode
 from dualmode.errors import StartError, StorageError
-from dualmode.member.cluster.membership import Member, Membership
+from dualmode.member.cluster.membership import Membership
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
+from dualmode.peer.member import Member
 from dualmode.raft import decode_change
 from dualmode.storage.bbolt.check import check
 from dualmode.storage.bbolt.files import MappedFile, open_mapped

@@ -17,9 +17,9 @@ from dualmode.config.option import Mode
 from dualmode.errors import StartError, StorageError
 from dualmode.member.apply import requests
 from dualmode.member.cluster.conf_changes import add_member_entry
-from dualmode.member.cluster.membership import Member
 from dualmode.member.maintenance.snapshot_conf_state import decode_conf_state, encode_conf_state
 from dualmode.member.maintenance.snapshot_import import import_data_dir
+from dualmode.peer.member import Member
 from dualmode.raft import ConfState, Entry, EntryType, HardState
 from dualmode.storage.backend import Backend
 from dualmode.storage.bbolt.dump import dump
