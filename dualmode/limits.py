@@ -18,6 +18,8 @@ GRPC_OVERHEAD_BYTES: Final = 512 * KIB
 MAX_TXN_OPERATIONS: Final = 128
 #: etcd refuses longer leases: 9e9 seconds still fits a Go duration.
 MAX_LEASE_TTL_SECONDS: Final = 9_000_000_000
+#: etcd's `--max-learners`: members that get everything and decide nothing.
+MAX_LEARNERS: Final = 1
 #: etcd's back-pressure: further proposals are refused ("too many requests") while apply lags this far behind.
 MAX_UNAPPLIED_ENTRIES: Final = 5000
 
@@ -176,6 +178,12 @@ PROPOSALS_PER_BATCH: Final = 512
 PROPOSED_BYTES_PER_BATCH: Final = 4 * MIB
 #: Proposals waiting for the next batch; above it clients are told "too many requests".
 WAITING_PROPOSALS: Final = 50_000
+#: Linearizable reads that wait for the leader's word; more are refused ("too many requests").
+WAITING_READS: Final = 50_000
+#: etcd asks the leader again for a read index that has not come: heartbeats may have been lost.
+READ_INDEX_RETRY_SECONDS: Final = 0.5
+#: etcd's receive buffer: messages of peers that wait for the replica's next turn.
+ARRIVED_MESSAGES: Final = 4096
 #: Free space under which writes are refused, so that what is already in the log can still be flushed: three memtables
 #: (24 MiB each), and a WAL segment.
 FREE_SPACE_BYTES: Final = 160 * MIB

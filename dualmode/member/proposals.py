@@ -1,7 +1,8 @@
 """Decides: which proposals wait for their entry, and which have waited too long.
 
 A proposal made on the leader knows its index at once, so it is found by index; the term tells whether the entry that
-was committed there is really its own. Indexes grow, so the table is in the order of age.
+was committed there is really its own. One that was sent to the leader is found by the request id in its entry. Indexes
+grow and ids are entered as they are sent, so both tables are in the order of age.
 """
 
 from __future__ import annotations
@@ -16,12 +17,20 @@ from dualmode.rpc.calls import Reply
 class Proposal:
     """One request on its way through the log. Plain and slotted: one is made for every write."""
 
-    __slots__ = ("caller", "data", "deadline", "kind", "reply", "request", "term")
+    __slots__ = ("caller", "data", "deadline", "kind", "reply", "request", "request_id", "term")
 
     def __init__(
-        self, data: bytes, kind: int, request: Any, reply: Reply, deadline: float, caller: Caller = NOBODY
+        self,
+        data: bytes,
+        kind: int,
+        request: Any,
+        reply: Reply,
+        deadline: float,
+        caller: Caller = NOBODY,
+        request_id: int = 0,
     ) -> None:
         self.data = data
+        self.request_id = request_id
         self.kind = kind
         self.request = request
         self.caller = caller
@@ -33,15 +42,16 @@ class Proposal:
 
 
 class WaitingProposals:
-    """Proposals that are in the log and not yet applied, by index."""
+    """Proposals that are in the log, or on their way to the leader's, and not yet applied."""
 
-    __slots__ = ("_by_index",)
+    __slots__ = ("_by_index", "_forwarded")
 
     def __init__(self) -> None:
         self._by_index: dict[int, Proposal] = {}
+        self._forwarded: dict[int, Proposal] = {}
 
     def __len__(self) -> int:
-        return len(self._by_index)
+        return len(self._by_index) + len(self._forwarded)
 
     def enter(self, first_index: int, term: int, batch: list[Proposal]) -> None:
         """A batch has been appended to the log from `first_index` on."""
@@ -49,6 +59,15 @@ class WaitingProposals:
         for index, proposal in enumerate(batch, first_index):
             proposal.term = term
             by_index[index] = proposal
+
+    def enter_forwarded(self, batch: list[Proposal]) -> None:
+        """A batch has been sent to the leader."""
+        for proposal in batch:
+            self._forwarded[proposal.request_id] = proposal
+
+    def take_forwarded(self, request_id: int) -> Proposal | None:
+        """The proposal that was sent to the leader under this id, when its entry is being applied."""
+        return self._forwarded.pop(request_id, None) if self._forwarded else None
 
     def take(self, index: int, term: int) -> Proposal | None:
         """The proposal whose entry is being applied; None when the entry is not one of ours. One that was displaced
@@ -65,14 +84,16 @@ class WaitingProposals:
 
     def expired(self, now: float) -> Iterator[Proposal]:
         """Takes out those whose time is over. They may still be applied; nobody is told then."""
-        while self._by_index:
-            index = next(iter(self._by_index))
-            if self._by_index[index].deadline > now:
-                return
-            yield self._by_index.pop(index)
+        for table in (self._by_index, self._forwarded):
+            while table:
+                oldest = next(iter(table))
+                if table[oldest].deadline > now:
+                    break
+                yield table.pop(oldest)
 
     def all(self) -> list[Proposal]:
         """Takes out all, at the end of the server."""
-        everyone = list(self._by_index.values())
+        everyone = [*self._by_index.values(), *self._forwarded.values()]
         self._by_index.clear()
+        self._forwarded.clear()
         return everyone

@@ -24,7 +24,7 @@ _RETRY_SECONDS = 0.1
 
 async def publish(replica: Replica, name: str, client_urls: Sequence[str]) -> None:
     """Returns when both are applied. Goes on trying while there is no leader; raises nothing but cancellation."""
-    await replica.wait_for_leader()
+    await replica.leadership.wait_for_leader()
     headers = replica.applier.headers
     attributes = membershippb.Attributes(name=name, client_urls=client_urls)
     await _propose(

@@ -1,14 +1,17 @@
 """Does: the one owner of this member's Raft node, log and store: propose, persist, apply, answer.
 
-All proposals that gather during one turn become one batch: one append to the write-ahead log, one sync, one pass of
-the store, one round of watch delivery, then the answers, which leave in one write per connection. While the disk syncs
+All proposals that gather during one turn become one batch: one append to the write-ahead log, one sync, one pass of the
+store, one round of watch delivery, then the answers, which leave in one write per connection. While the disk syncs
 the next batch gathers. Nothing else in the member touches the node, the log's tail or an open pass.
+
+With peers the order within a turn is what keeps promises: a follower says what it has only when that is on its disk; a
+leader may send while it writes, since its own word counts only once it has written (Raft thesis, section 10.2.1).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
@@ -17,14 +20,29 @@ from dualmode import errors, limits, log
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
+from dualmode.member.apply.passes import Passes
 from dualmode.member.auth.caller import NOBODY, Caller
-from dualmode.member.cluster.conf_changes import apply_conf_change
+from dualmode.member.cluster.conf_changes import changes_members
+from dualmode.member.exchange import PeerExchange
 from dualmode.member.free_space import FreeSpace
+from dualmode.member.leadership import Leadership
 from dualmode.member.log_writer import LogWriter
 from dualmode.member.proposals import Proposal, WaitingProposals
+from dualmode.member.reads import LinearizableReads, Read
 from dualmode.member.replica_counters import ReplicaCounters
 from dualmode.member.trace import Trace
-from dualmode.raft import ConfState, Entry, EntryType, ProposalDropped, RawNode, Ready
+from dualmode.raft import (
+    ConfChange,
+    ConfState,
+    Entry,
+    Message,
+    MessageType,
+    ProposalDropped,
+    RawNode,
+    Ready,
+    Snapshot,
+    StateType,
+)
 from dualmode.rpc.calls import Reply
 from dualmode.rpc.local import AwaitableReply
 from dualmode.storage.mvcc import Commit, Store
@@ -33,6 +51,17 @@ _log = log.get("replica")
 
 #: Proposals in the last batch up to which a client may be alone.
 _ALONE: Final = 2
+
+
+class _ProposedChange:
+    """A change of members on its way into the log."""
+
+    __slots__ = ("change", "deadline", "reply")
+
+    def __init__(self, change: ConfChange, reply: Reply, deadline: float) -> None:
+        self.change = change
+        self.reply = reply
+        self.deadline = deadline
 
 
 class Replica:
@@ -66,14 +95,22 @@ class Replica:
         self._max_request_bytes = max_request_bytes
         self._slow_apply_seconds = slow_apply_seconds
         self._next_request_id = next_request_id
-        self._publish = publish
         self._flush = flush
         self.free_space = free_space
         #: Asked before a request that may make the store grow is proposed; raises NO_SPACE.
         self.admit: Callable[[int, Any], None] = lambda kind, request: None
         self._incoming: list[Proposal] = []
+        self._changes: list[_ProposedChange] = []
+        self._change_deadlines: dict[int, float] = {}
         self._waiting = WaitingProposals()
+        self._passes = Passes(node, conf_state, applier, self._waiting, publish)
+        self._reads = LinearizableReads(next_request_id)
         self._wake = trio.Event()
+        #: What the transport and the node say to each other.
+        self.exchange = PeerExchange(node, lambda: self._wake.set())
+        #: Puts the state of a snapshot from the leader in place of ours.
+        self.install: Callable[[Ready, Snapshot], Awaitable[None]] = self._cannot_install
+        self.leadership = Leadership(node)
         self._ticks_due = 0
         #: The loop's clock as of the last tick: exact enough for time-outs of seconds, and free.
         self._now = trio.current_time()
@@ -85,14 +122,8 @@ class Replica:
         #: Whose read brought the last proposals.
         self._last_reader: object = None
         self._last_batch = 0
-        #: Called (on the loop) when this member has become, or ceased to be, leader.
-        self.on_leadership: list[Callable[[bool], None]] = []
         #: Called after each pass with the applied index and its term.
         self.on_applied: Callable[[int, int], None] = lambda index, term: None
-        #: The configuration as of the applied index.
-        self.conf_state = conf_state
-        self._was_leader = False
-        self._leader_known = trio.Event()
         #: Whether linearizable reads can be answered here without asking anyone: with one voter, while it leads.
         self.can_read_now = False
 
@@ -108,29 +139,46 @@ class Replica:
             raise errors.STOPPED
         if len(self._incoming) >= limits.WAITING_PROPOSALS:
             raise errors.TOO_MANY_REQUESTS
-        data = requests.encode(kind, message, self._next_request_id(), caller)
+        request_id = self._next_request_id()
+        data = requests.encode(kind, message, request_id, caller)
         if len(data) > self._max_request_bytes:
             raise errors.REQUEST_TOO_LARGE
         if kind in requests.NEEDS_SPACE:
             if not self.free_space.has_space:
                 raise errors.NO_SPACE
             self.admit(kind, request)
-        self._incoming.append(Proposal(data, kind, request, reply, self._now + self._request_timeout_seconds, caller))
+        deadline = self._now + self._request_timeout_seconds
+        self._incoming.append(Proposal(data, kind, request, reply, deadline, caller, request_id))
         self._wake.set()
 
-    def when_readable(self, answer: Callable[[], None]) -> None:
-        """Calls `answer` once everything that was acknowledged before this call can be read here.
+    def propose_change(self, change: ConfChange, reply: Reply) -> None:
+        """Sends a change of members through the log; `reply` hears an empty answer, or why it did not hold when it was
+        applied. Raises `RpcError` when it is refused at once."""
+        if self._is_stopped:
+            raise errors.STOPPED
+        self._changes.append(_ProposedChange(change, reply, self._now + self._request_timeout_seconds))
+        self._wake.set()
+
+    def when_readable(self, answer: Callable[[], None], reply: Reply) -> None:
+        """Calls `answer` once everything that was acknowledged before this call can be read here; what it raises, and
+        that it takes too long, `reply` is told.
 
         With one voter that is now: what it acknowledged it has applied, and nobody else can lead.
         """
-        if not self.can_read_now:
-            raise errors.NO_LEADER
-        answer()
+        if self.can_read_now:
+            answer()
+        elif self._is_stopped:
+            raise errors.STOPPED
+        elif len(self._reads) >= limits.WAITING_READS:
+            raise errors.TOO_MANY_REQUESTS
+        else:
+            self._reads.add(Read(answer, reply, self._now + self._request_timeout_seconds))
+            self._wake.set()
 
     async def wait_until_readable(self) -> None:
         """The same for a task."""
         readable = AwaitableReply()
-        self.when_readable(lambda: readable.reply(b""))
+        self.when_readable(lambda: readable.reply(b""), readable)
         await readable.result()
 
     def transfer_leadership(self, target: int) -> None:
@@ -141,7 +189,7 @@ class Replica:
     @property
     def is_leader(self) -> bool:
         """Whether this member leads."""
-        return self.node.leader == self.applier.headers.member_id
+        return self.node.leader == self.node.id
 
     @property
     def has_leader(self) -> bool:
@@ -153,14 +201,16 @@ class Replica:
         """Requests on their way through the log."""
         return len(self._incoming) + len(self._waiting)
 
-    async def wait_for_leader(self) -> None:
-        """Returns once a leader has been known; it may be lost again by then."""
-        await self._leader_known.wait()
+    @property
+    def conf_state(self) -> ConfState:
+        """The configuration as of the applied index."""
+        return self._passes.conf_state
 
     @property
     def has_sole_voter(self) -> bool:
-        """Whether this member is the whole group."""
-        return len(self.applier.membership) == 1
+        """Whether this member decides alone."""
+        conf_state = self._passes.conf_state
+        return conf_state.voters == (self.node.id,) and not conf_state.voters_outgoing
 
     # --- The task ----------------------------------------------------------------------------------------------
 
@@ -183,7 +233,11 @@ class Replica:
                 self._stop()
 
     def _has_work(self) -> bool:
-        return bool(self._incoming or self._ticks_due or self._unfinished) or self.node.has_ready()
+        if self._ticks_due or self._unfinished or self.exchange.has_arrived or self.node.has_ready():
+            return True
+        if not self.leadership.takes_proposals:
+            return False
+        return bool(self._incoming or self._changes) or self._reads.is_waiting_to_begin
 
     async def _tick(self) -> None:
         while True:
@@ -194,6 +248,7 @@ class Replica:
             self._expire()
             await trio.sleep(self._tick_seconds)
             self._ticks_due += 1
+            self.leadership.tick()
             self._wake.set()
 
     async def _turn(self) -> None:
@@ -202,16 +257,47 @@ class Replica:
         if self._ticks_due:
             self._ticks_due -= 1
             self.node.tick()
-        if self._incoming and self._unfinished is None:
-            self._propose_batch()
+        if self.exchange.has_arrived:
+            self.exchange.take_in()
+        if self._unfinished is None:
+            if self._changes:
+                self._propose_changes()
+            if self._incoming:
+                self._propose_batch()
+        if len(self._reads):
+            self._ask_for_reads()
         while (ready := self._next_ready()) is not None:
-            trace = Trace()
-            self._note_term(ready)
-            await self._log_writer.write(ready)
-            trace.step("wrote and synced the log")
-            await self._apply_all(ready.committed_entries)
-            self._finish(ready, trace)
+            await self._act_on(ready)
         self._is_turning = False
+
+    async def _act_on(self, ready: Ready) -> None:
+        trace = Trace()
+        self._note_term(ready)
+        messages, is_leading = ready.messages, self.node.state is StateType.LEADER
+        if messages and is_leading:
+            self._send(messages)
+        if ready.snapshot is not None:
+            await self.install(ready, ready.snapshot)
+        else:
+            await self._log_writer.write(ready)
+        trace.step("wrote and synced the log")
+        # A vote, or a word that counts toward a quorum, must not leave before a change of who counts has been applied.
+        waits = not is_leading and changes_members(ready.committed_entries)
+        if messages and not is_leading and not waits:
+            self._send(messages)
+        for state in ready.read_states:
+            self._reads.on_index(state.context, state.index)
+        if ready.committed_entries:
+            await self._apply_all(ready.committed_entries)
+        elif ready.read_states:
+            self._serve_reads()
+        if waits:
+            self._send(messages)
+        self._finish(ready, trace)
+
+    def _send(self, messages: list[Message]) -> None:
+        self.exchange.send(messages)
+        self._flush()
 
     def turn_at_once(self, reader: object) -> None:
         """The same without the task, when a client is alone with us: called at the end of a read of its connection,
@@ -222,6 +308,8 @@ class Replica:
         """
         if not self._incoming or self._is_turning or self._unfinished is not None or not self._log_writer.is_quick:
             return
+        if not self.can_read_now:
+            return  # others have to agree, or there is no leader
         is_alone = reader is self._last_reader and self._last_batch <= _ALONE and len(self._incoming) <= _ALONE
         self._last_reader = reader
         if not is_alone:
@@ -267,14 +355,52 @@ class Replica:
         )
 
     def _propose_batch(self) -> None:
-        batch = self._take_batch()
+        """Into our own log, or to the leader. While there is none, or it hands over, proposals wait: they have not been
+        seen by anyone, so trying again is safe."""
+        if not self.leadership.takes_proposals:
+            return
+        batch, node = self._take_batch(), self.node
         try:
-            first_index = self.node.propose_many([proposal.data for proposal in batch])
+            if node.state is StateType.LEADER:
+                first_index = node.propose_many([proposal.data for proposal in batch])
+                self._waiting.enter(first_index, node.term, batch)
+            else:
+                entries = [Entry(data=proposal.data) for proposal in batch]
+                node.step(Message(MessageType.PROPOSAL, sender=node.id, entries=entries))
+                self._waiting.enter_forwarded(batch)
         except ProposalDropped:
-            self._fail(batch, errors.NO_LEADER)
+            self._incoming = batch + self._incoming
+            self.leadership.refused()
         else:
             self._last_batch = len(batch)
-            self._waiting.enter(first_index, self.node.term, batch)
+
+    def _propose_changes(self) -> None:
+        while self._changes and self.leadership.takes_proposals:
+            proposed = self._changes[0]
+            try:
+                self.node.propose_conf_change(proposed.change)
+            except ProposalDropped:
+                self.leadership.refused()
+                return
+            del self._changes[0]
+            self._passes.waiting_changes[proposed.change.id] = proposed.reply
+            self._change_deadlines[proposed.change.id] = proposed.deadline
+
+    def _ask_for_reads(self) -> None:
+        if self.node.leader == 0:
+            return
+        context = self._reads.begin(self._now)
+        if context is not None:
+            self.node.read_index(context)
+
+    def _serve_reads(self) -> None:
+        for read in self._reads.applied(self.store.applied_index):
+            read.serve()
+        self._flush()
+
+    @staticmethod
+    async def _cannot_install(ready: Ready, snapshot: Snapshot) -> None:
+        raise AssertionError("a snapshot has come to a member that takes none")
 
     def _take_batch(self) -> list[Proposal]:
         """The oldest proposals, bounded by number and size, so that one pass does not hold the loop for long."""
@@ -299,32 +425,20 @@ class Replica:
             self._apply(entries[start : start + limits.PROPOSALS_PER_BATCH])
 
     def _apply(self, entries: list[Entry]) -> None:
-        """One pass: the effects of all these entries and the applied index reach the store together."""
+        self._passes.run(entries)
         store = self.store
-        answers: list[tuple[Reply, bytes | RpcError]] = []
-        store.begin_pass()
-        for entry in entries:
-            if entry.index <= store.applied_index:
-                # Replayed after a restart: the store has its effects, only the Raft node must hear of members.
-                if entry.type != EntryType.NORMAL:
-                    self.conf_state = apply_conf_change(self.node, None, entry)
-            elif entry.type == EntryType.NORMAL:
-                if entry.data:
-                    self._apply_request(entry, answers)
-            else:
-                self.conf_state = apply_conf_change(self.node, self.applier.membership, entry)
-        last = entries[-1]
-        commits = store.end_pass(max(last.index, store.applied_index), last.term)
-        self.counters.applied_index = last.index
-        if commits:
-            self._publish(commits)
-        for reply, outcome in answers:
-            if type(outcome) is bytes:
-                reply.reply(outcome)
-            else:
-                reply.fail(outcome)  # type: ignore[arg-type]
+        self.counters.applied_index = entries[-1].index
+        if len(self._reads):
+            for read in self._reads.applied(store.applied_index):
+                read.serve()
         self.on_applied(store.applied_index, store.applied_term)
         self._flush()
+
+    def installed(self, conf_state: ConfState) -> None:
+        """The store is now what a snapshot from the leader said."""
+        self._passes.conf_state = conf_state
+        self.counters.applied_index = self.store.applied_index
+        self._serve_reads()
 
     def in_pass(self, write: Callable[[Store], None]) -> None:
         """Runs `write` in a pass of its own, which no entry belongs to: for rows about the store itself."""
@@ -333,38 +447,44 @@ class Replica:
         write(store)
         store.end_pass(store.applied_index, store.applied_term)
 
-    def _apply_request(self, entry: Entry, answers: list[tuple[Reply, bytes | RpcError]]) -> None:
-        proposal = self._waiting.take(entry.index, entry.term)
-        if proposal is not None:
-            outcome = self.applier.apply(proposal.kind, proposal.request, proposal.caller, entry.index)
-            answers.append((proposal.reply, outcome))
-            return
-        lost = self._waiting.displaced(entry.index)
-        if lost is not None:
-            answers.append((lost.reply, errors.LEADER_CHANGED))
-        decoded = requests.decode(entry.data)
-        self.applier.apply(decoded.kind, decoded.request, decoded.caller, entry.index)
-
     def _note_leadership(self) -> None:
-        if self.has_leader:
-            self._leader_known.set()
-        is_leader = self.is_leader
         # After a restart the commit index in the log may lag behind what was acknowledged; the first entry of the
         # term brings it up to date.
-        self.can_read_now = is_leader and self.has_sole_voter and self.store.applied_term == self.node.term
-        if is_leader != self._was_leader:
-            self._was_leader = is_leader
+        self.can_read_now = self.is_leader and self.has_sole_voter and self.store.applied_term == self.node.term
+        if self.leadership.look(self._now):
             self.counters.leader_changes += 1
-            _log.info("raft leadership", is_leader=is_leader, term=self.node.term)
-            for callback in self.on_leadership:
-                callback(is_leader)
+            self._reads.ask_again()
+            self._wake.set()
 
     def _expire(self) -> None:
-        late = list(self._waiting.expired(self._now))
-        if self._incoming and self._incoming[0].deadline <= self._now:
-            late += [proposal for proposal in self._incoming if proposal.deadline <= self._now]
-            self._incoming = [proposal for proposal in self._incoming if proposal.deadline > self._now]
-        self._fail(late, errors.TIMEOUT)
+        now = self._now
+        late = list(self._waiting.expired(now))
+        if self._incoming and self._incoming[0].deadline <= now:
+            late += [proposal for proposal in self._incoming if proposal.deadline <= now]
+            self._incoming = [proposal for proposal in self._incoming if proposal.deadline > now]
+        for proposal in late:
+            self._fail([proposal], self._timeout(proposal.deadline))
+        if len(self._reads):
+            for read in self._reads.expired(now):
+                read.reply.fail(self._timeout(read.deadline))
+            self._flush()
+        if self._changes or self._change_deadlines:
+            self._expire_changes()
+
+    def _expire_changes(self) -> None:
+        now, waiting = self._now, self._passes.waiting_changes
+        self._change_deadlines = {one: at for one, at in self._change_deadlines.items() if one in waiting}
+        for change_id in [one for one, at in self._change_deadlines.items() if at <= now]:
+            waiting.pop(change_id).fail(self._timeout(self._change_deadlines.pop(change_id)))
+        late = [proposed for proposed in self._changes if proposed.deadline <= now]
+        self._changes = [proposed for proposed in self._changes if proposed.deadline > now]
+        for proposed in late:
+            proposed.reply.fail(self._timeout(proposed.deadline))
+        self._flush()
+
+    def _timeout(self, deadline: float) -> RpcError:
+        """Why something that had until `deadline` did not get through."""
+        return self.leadership.timeout(deadline - self._request_timeout_seconds)
 
     def _fail(self, proposals: list[Proposal], error: RpcError) -> None:
         if not proposals:
@@ -381,3 +501,7 @@ class Replica:
         everyone = self._incoming + self._waiting.all()
         self._incoming = []
         self._fail(everyone, errors.STOPPED)
+        changes = [proposed.reply for proposed in self._changes] + list(self._passes.waiting_changes.values())
+        for reply in changes + [read.reply for read in self._reads.all()]:
+            reply.fail(errors.STOPPED)
+        self._flush()

@@ -67,7 +67,7 @@ class MemberServer(MemberCore):
             propose_for=self.access.root,
             extend_seconds=options.election_seconds,
         )
-        replica.on_leadership.append(self.lease_expiry.on_leadership)
+        replica.leadership.on_change.append(self.lease_expiry.on_leadership)
         self.lease = LeaseService(
             self.lessor,
             self.store.leases,

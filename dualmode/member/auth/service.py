@@ -188,13 +188,14 @@ class AuthService:
             lambda: self._answer(
                 call,
                 etcdserverpb.AuthStatusResponse(enabled=accounts.is_enabled, authRevision=accounts.revision),
-            )
+            ),
+            call,
         )
 
     def user_get(self, call: UnaryCall, message: bytes) -> None:
         """The roles of a user."""
         request = decode(etcdserverpb.AuthUserGetRequest, message)
-        self._replica.when_readable(lambda: self._answer_user(call, request.name))
+        self._replica.when_readable(lambda: self._answer_user(call, request.name), call)
 
     def _answer_user(self, call: UnaryCall, name: str) -> None:
         self._access.check_user_get(call, name)
@@ -206,7 +207,7 @@ class AuthService:
     def role_get(self, call: UnaryCall, message: bytes) -> None:
         """The permissions of a role."""
         request = decode(etcdserverpb.AuthRoleGetRequest, message)
-        self._replica.when_readable(lambda: self._answer_role(call, request.role))
+        self._replica.when_readable(lambda: self._answer_role(call, request.role), call)
 
     def _answer_role(self, call: UnaryCall, name: str) -> None:
         self._access.check_role_get(call, name)
@@ -222,14 +223,16 @@ class AuthService:
         """All names."""
         decode(etcdserverpb.AuthUserListRequest, message)
         self._replica.when_readable(
-            lambda: self._answer(call, etcdserverpb.AuthUserListResponse(users=_names(self._accounts.users())))
+            lambda: self._answer(call, etcdserverpb.AuthUserListResponse(users=_names(self._accounts.users()))),
+            call,
         )
 
     def role_list(self, call: UnaryCall, message: bytes) -> None:
         """All names."""
         decode(etcdserverpb.AuthRoleListRequest, message)
         self._replica.when_readable(
-            lambda: self._answer(call, etcdserverpb.AuthRoleListResponse(roles=_names(self._accounts.roles())))
+            lambda: self._answer(call, etcdserverpb.AuthRoleListResponse(roles=_names(self._accounts.roles()))),
+            call,
         )
 
 

@@ -27,7 +27,7 @@ class ClusterService:
         """Linearizable when asked so. The header carries no revision, as etcd has it for all member calls."""
         request = decode(etcdserverpb.MemberListRequest, message)
         if request.linearizable:
-            self._replica.when_readable(lambda: self._answer(call))
+            self._replica.when_readable(lambda: self._answer(call), call)
         else:
             self._answer(call)
 

@@ -59,14 +59,14 @@ class KvService:
             if self._replica.can_read_now:
                 self._answer_get(call, message[2:])
             else:
-                self._replica.when_readable(lambda: self._answer_get(call, message[2:]))
+                self._replica.when_readable(lambda: self._answer_get(call, message[2:]), call)
             return
         request = decode(etcdserverpb.RangeRequest, message)
         checks.check_range(request)
         if request.serializable:
             self._answer_range(call, request)
         else:
-            self._replica.when_readable(lambda: self._answer_range(call, request))
+            self._replica.when_readable(lambda: self._answer_range(call, request), call)
 
     def _answer_get(self, call: UnaryCall, key: bytes) -> None:
         if self._accounts.is_enabled:
@@ -99,7 +99,7 @@ class KvService:
         elif checks.is_serializable(request):
             self._answer_txn(call, request)
         else:
-            self._replica.when_readable(lambda: self._answer_txn(call, request))
+            self._replica.when_readable(lambda: self._answer_txn(call, request), call)
 
     def _propose(self, kind: int, message: bytes, request: Any, call: UnaryCall) -> None:
         caller = self._access.named_caller_of(call) if self._accounts.is_enabled else NOBODY
