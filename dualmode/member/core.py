@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 
 import trio
@@ -14,12 +12,12 @@ from dualmode.member.apply.alarms import Alarms
 from dualmode.member.apply.applier import Applier
 from dualmode.member.auth.assembly import make_management
 from dualmode.member.cluster.membership import Membership
-from dualmode.member.disk_door import DiskDoor
 from dualmode.member.free_space import FreeSpace
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.identity import RequestIds
 from dualmode.member.lease.lessor import Lessor, minimum_ttl_seconds
 from dualmode.member.log_compaction import LogCompactor
+from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.log_writer import LogWriter
 from dualmode.member.maintenance.auto_compaction import AutoCompactor
 from dualmode.member.maintenance.compaction import Compactor
@@ -30,6 +28,9 @@ from dualmode.member.opening import OpenMember, make_node
 from dualmode.member.options import MemberOptions
 from dualmode.member.replica import Replica
 from dualmode.member.replica_counters import ReplicaCounters
+from dualmode.member.snapshots.file import SnapshotFiles
+from dualmode.member.snapshots.receiver import SnapshotReceiver
+from dualmode.member.surroundings import Surroundings
 from dualmode.member.watch.hub import WatchHub
 from dualmode.metrics import Histogram, exponential_buckets
 from dualmode.raft import RawNode
@@ -38,31 +39,45 @@ from dualmode.raft import RawNode
 class MemberCore:
     """Everything that works without a client. `MemberServer` puts the services on top."""
 
-    def __init__(self, options: MemberOptions, opened: OpenMember, outbox: Outbox) -> None:
+    def __init__(
+        self, options: MemberOptions, opened: OpenMember, outbox: Outbox, surroundings: Surroundings | None = None
+    ) -> None:
         self.options = options
+        self.surroundings = surroundings or Surroundings()
         self.opened = opened
         self.outbox = outbox
         self.store = opened.store
         self.headers = ResponseHeaders(opened.cluster_id, opened.member_id)
-        self.request_ids = RequestIds(opened.member_id, int(time.time() * 1000))
+        self.request_ids = RequestIds(opened.member_id, int(self.surroundings.unix_seconds() * 1000))
         self.wal_sync_seconds = Histogram(exponential_buckets(0.001, 2, 14))
         self.counters = ReplicaCounters()
-        self.disk_door = DiskDoor(self.wal_sync_seconds.observe)
+        self.disk_door = self.surroundings.make_door(self.wal_sync_seconds.observe)
         checkpoint_seconds = limits.LEASE_CHECKPOINT_INTERVAL_SECONDS if options.lease_checkpoint else None
         self.lessor = Lessor(minimum_ttl_seconds(options.election_seconds), checkpoint_seconds)
         self.lessor.load(self.store.leases.all())
         self.management = make_management(self.store, options.auth, trio.current_time)
         self.watch_hub = WatchHub(
-            self.store, self.headers.field, interval_seconds=_with_jitter(options.watch_progress_seconds)
+            self.store, self.headers.field, interval_seconds=self._with_jitter(options.watch_progress_seconds)
         )
+        #: Held by whoever has the store worked on in a thread, so that nobody replaces it meanwhile.
+        self.store_guard = trio.Lock()
+        self.log_writer = LogWriter(opened.wal, opened.raft_storage, self.disk_door, options.fsync)
         self.replica = self._make_replica()
         self.space_guard = self._guard_space()
         self.compactor = Compactor(self.store, options.compaction_step_rows, options.compaction_pause_seconds)
         self.auto_compactor = self._make_auto_compactor()
         self.log_compactor = self._make_log_compactor()
+        run_blocking = self.surroundings.run_blocking
+        self.snapshot_files = SnapshotFiles(self.store, options.data_dir, run_blocking)
+        self.snapshot_receiver = SnapshotReceiver(
+            self.replica, self.log_writer, options.data_dir / "member", run_blocking, self.store_guard, self._reload
+        )
         self._compacted = self.store.compacted
         self.replica.on_applied = self._on_applied
         outbox.before_answers = self.replica.turn_at_once
+
+        #: Called when a snapshot has said who the members are.
+        self.on_members_replaced: Callable[[], None] = lambda: None
 
     def _make_replica(self) -> Replica:
         options, opened = self.options, self.opened
@@ -70,7 +85,7 @@ class MemberCore:
             self.store,
             self.lessor,
             Alarms(self.store),
-            Membership(self.store),
+            Membership(self.store, options.max_learners),
             self.headers,
             trio.current_time,
             self.management,
@@ -81,7 +96,7 @@ class MemberCore:
             opened.log_snapshot.conf_state,
             self.store,
             applier,
-            LogWriter(opened.wal, opened.raft_storage, self.disk_door, options.fsync),
+            self.log_writer,
             self.counters,
             request_timeout_seconds=options.request_timeout_seconds,
             tick_seconds=options.heartbeat_seconds,
@@ -96,7 +111,7 @@ class MemberCore:
     def _make_node(self) -> RawNode:
         options = self.options
         ticks = max(2, round(options.election_seconds / options.heartbeat_seconds))
-        return make_node(self.opened, ticks, options.pre_vote, random.SystemRandom().randrange)
+        return make_node(self.opened, ticks, options.pre_vote, self.surroundings.dice.randrange)
 
     def _guard_space(self) -> SpaceGuard:
         """The quota is asked twice: before a request is proposed, and when it is applied."""
@@ -124,7 +139,7 @@ class MemberCore:
     def _make_log_compactor(self) -> LogCompactor:
         options, opened = self.options, self.opened
         return LogCompactor(
-            opened.backend,
+            self.store,
             opened.wal,
             opened.raft_storage,
             opened.log_snapshot,
@@ -132,7 +147,23 @@ class MemberCore:
             segments_kept=options.wal_segments_kept,
             catch_up_entries=options.snapshot_catch_up_entries,
             in_pass=self.replica.in_pass,
+            run_blocking=self.surroundings.run_blocking,
+            store_guard=self.store_guard,
         )
+
+    def _reload(self, snapshot: LogSnapshot) -> None:
+        """The store is that of a snapshot from the leader: whoever remembers something of it reads it anew."""
+        applier = self.replica.applier
+        applier.membership.load()
+        applier.alarms.load()
+        applier.downgrade.load()
+        self.management.accounts.load()
+        self.lessor.load(self.store.leases.all())
+        self.watch_hub.replace_history(self.store)
+        self.log_compactor.replaced(snapshot)
+        self._compacted = self.store.compacted
+        self.compactor.schedule()
+        self.on_members_replaced()
 
     def _on_applied(self, index: int, term: int) -> None:
         self.log_compactor.note_applied(index, term, self.replica.conf_state)
@@ -142,8 +173,7 @@ class MemberCore:
             self._compacted = compacted
             self.compactor.schedule()
 
-
-def _with_jitter(interval_seconds: float) -> Callable[[], float]:
-    """etcd spreads progress notifications by up to a tenth, so that not all streams are woken together."""
-    dice = random.SystemRandom()
-    return lambda: interval_seconds * (1 + dice.random() / 10)
+    def _with_jitter(self, interval_seconds: float) -> Callable[[], float]:
+        """etcd spreads progress notifications by up to a tenth, so that not all streams are woken together."""
+        dice = self.surroundings.dice
+        return lambda: interval_seconds * (1 + dice.random() / 10)

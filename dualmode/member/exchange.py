@@ -41,6 +41,8 @@ class PeerExchange:
         self.peers: Peers = NoPeers()
         #: Makes and sends the snapshot that Raft wants a peer to have.
         self.send_snapshot: Callable[[Message], None] = lambda message: None
+        #: Hears of every snapshot that has been reported on.
+        self.on_snapshot_reported: Callable[[int], None] = lambda member_id: None
         self.dropped = 0
 
     @property
@@ -64,6 +66,7 @@ class PeerExchange:
 
     def report_snapshot(self, member_id: int, ok: bool) -> None:
         """A snapshot was taken by this peer, or was not. Every one that Raft wanted sent ends with such a report."""
+        self.on_snapshot_reported(member_id)
         self._report(member_id, ok)
 
     def _report(self, member_id: int, ok: bool | None) -> None:

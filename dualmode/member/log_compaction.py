@@ -10,8 +10,8 @@ import trio
 
 from dualmode import limits, log
 from dualmode.member.log_snapshot import LogSnapshot
+from dualmode.member.surroundings import RunBlocking
 from dualmode.raft import ConfState, Entry, MemoryStorage
-from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 from dualmode.storage.wal import WriteAheadLog
 
@@ -30,7 +30,7 @@ class LogCompactor:
 
     def __init__(
         self,
-        backend: Backend,
+        store: Store,
         wal: WriteAheadLog,
         storage: MemoryStorage,
         newest: LogSnapshot,
@@ -39,8 +39,10 @@ class LogCompactor:
         segments_kept: int,
         catch_up_entries: int,
         in_pass: PassRunner,
+        run_blocking: RunBlocking,
+        store_guard: trio.Lock,
     ) -> None:
-        self._backend = backend
+        self._store = store
         self._wal = wal
         self._storage = storage
         self.newest = newest
@@ -50,6 +52,10 @@ class LogCompactor:
         #: Entries kept in memory behind a snapshot for followers that lag.
         self._catch_up_entries = catch_up_entries
         self._in_pass = in_pass
+        self._run_blocking = run_blocking
+        self._store_guard = store_guard
+        #: The index that somebody who is getting a snapshot goes on from; None: nobody is.
+        self.needed_index: Callable[[], int | None] = lambda: None
         self._due: LogSnapshot | None = None
         self._written_bytes = wal.written_bytes
         self._wake = trio.Event()
@@ -84,10 +90,20 @@ class LogCompactor:
             self._taken = trio.Event()
             await self._taken.wait()
 
+    def replaced(self, snapshot: LogSnapshot) -> None:
+        """The store is that of a snapshot from the leader, and the log begins behind it."""
+        self.newest = snapshot
+        self._written_bytes = self._wal.written_bytes
+
     async def _take(self, snapshot: LogSnapshot) -> None:
+        async with self._store_guard:
+            if snapshot.index > self.newest.index:
+                await self._take_guarded(snapshot)
+
+    async def _take_guarded(self, snapshot: LogSnapshot) -> None:
         # The flush makes durable every pass up to now, the row of the snapshot before this one with them: a start
         # will not need the log from before that one any more.
-        await trio.to_thread.run_sync(self._backend.flush)
+        await self._run_blocking(self._store.backend.flush)
         self._wal.release(self.newest.index, self._segments_kept or sys.maxsize)
         self._wal.save_snapshot(snapshot.index, snapshot.term)
         self._in_pass(snapshot.write)
@@ -105,7 +121,9 @@ class LogCompactor:
         low = max(self._storage.first_index(), index - self._catch_up_entries + 1)
         if is_alone or low > index:
             return index
-        return last_beyond(self._storage.entries(low, index + 1), limits.LOG_CATCH_UP_BYTES)
+        last = last_beyond(self._storage.entries(low, index + 1), limits.LOG_CATCH_UP_BYTES)
+        needed = self.needed_index()
+        return last if needed is None else min(last, needed)
 
 
 def last_beyond(entries: list[Entry], budget_bytes: int) -> int:

@@ -11,9 +11,10 @@ import contextlib
 import trio
 
 from dualmode import limits, log
+from dualmode.api import raftpb
 from dualmode.errors import NoSpaceError, StorageError
-from dualmode.member.disk_door import DiskDoor
-from dualmode.raft import Entry, HardState, MemoryStorage, Ready
+from dualmode.member.surroundings import Door
+from dualmode.raft import ConfState, Entry, HardState, MemoryStorage, Ready, Snapshot
 from dualmode.storage.wal import WriteAheadLog
 
 _log = log.get("replica")
@@ -25,7 +26,7 @@ class LogWriter:
     `fsync` is False with --unsafe-no-fsync: then a power cut may take what was acknowledged.
     """
 
-    def __init__(self, wal: WriteAheadLog, storage: MemoryStorage, door: DiskDoor, fsync: bool) -> None:
+    def __init__(self, wal: WriteAheadLog, storage: MemoryStorage, door: Door, fsync: bool) -> None:
         self._wal = wal
         self._storage = storage
         self._door = door
@@ -68,6 +69,26 @@ class LogWriter:
             await self._cut()
         self._storage.append(ready.entries)
 
+    async def install(self, ready: Ready, snapshot: Snapshot) -> None:
+        """The log goes on behind a snapshot from the leader: what it had before that does not count any more. Synced
+        when this returns; the disk is waited for, and room on it."""
+        self._take_state(ready)
+        metadata = snapshot.metadata
+        conf_state = _encode_conf_state(metadata.conf_state)
+        while True:
+            try:
+                # The record of a snapshot counts once a hard state behind it has committed its index.
+                self._wal.save_snapshot(metadata.index, metadata.term, conf_state)
+                self._wal.append(ready.entries, self._unsaved)
+                break
+            except NoSpaceError as error:
+                _log.error("cannot append to the write-ahead log, trying again", error=str(error))
+                await trio.sleep(limits.DISK_FULL_RETRY_SECONDS)
+        self._unsaved = None
+        await self._door.run(self._wal.sync)
+        self._storage.apply_snapshot(Snapshot(b"", metadata))
+        self._storage.append(ready.entries)
+
     def close(self) -> None:
         """The log learns how far it was committed. It may fail: it is the end anyway."""
         if self._unsaved is not None:
@@ -96,3 +117,14 @@ class LogWriter:
         except NoSpaceError as error:
             # The segment in use goes on growing; the next batch tries again.
             _log.error("cannot begin a new segment of the write-ahead log", error=str(error))
+
+
+def _encode_conf_state(state: ConfState) -> bytes:
+    message = raftpb.ConfState(
+        voters=state.voters,
+        learners=state.learners,
+        voters_outgoing=state.voters_outgoing,
+        learners_next=state.learners_next,
+        auto_leave=state.auto_leave,
+    )
+    return bytes(message.SerializeToString())

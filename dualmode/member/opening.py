@@ -17,6 +17,7 @@ from dualmode.errors import StartError
 from dualmode.member import identity
 from dualmode.member.cluster.conf_changes import add_member_entry
 from dualmode.member.log_snapshot import LogSnapshot
+from dualmode.member.snapshots import places
 from dualmode.peer.member import Member
 from dualmode.raft import Config, Entry, EntryType, HardState, MemoryStorage, RawNode, Snapshot, SnapshotMetadata
 from dualmode.storage.backend import Backend
@@ -65,7 +66,7 @@ def open_member(member_dir: Path, wal_dir: Path, bootstrap: Bootstrap) -> OpenMe
     is_new = not list_segments(wal_dir)
     if is_new:
         WriteAheadLog.create(wal_dir, _metadata(bootstrap)).close()
-    backend = Backend.open(member_dir / "store")
+    backend = Backend.open(places.settle(member_dir, wal_dir))
     try:
         store = Store(backend)
         log_snapshot = LogSnapshot.read(store)

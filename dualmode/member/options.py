@@ -32,6 +32,9 @@ class MemberOptions:
     auto_compaction_mode: str = "periodic"
     auto_compaction_seconds: float = 0.0  #: periodic; 0: never
     auto_compaction_revisions: int = 0  #: revision; 0: never
+    max_learners: int = limits.MAX_LEARNERS
+    strict_reconfig_check: bool = True
+    initial_tick_advance: bool = True
     lease_checkpoint: bool = False
     lease_checkpoint_persist: bool = False
     auth: AuthOptions = AuthOptions()  # noqa: RUF009 - a constant

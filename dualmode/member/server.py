@@ -28,6 +28,7 @@ from dualmode.member.maintenance.service import MaintenanceService
 from dualmode.member.maintenance.snapshot_service import SnapshotService
 from dualmode.member.opening import OpenMember
 from dualmode.member.options import MemberOptions
+from dualmode.member.surroundings import Surroundings
 from dualmode.member.watch.service import WatchService
 from dualmode.rpc.calls import Method
 
@@ -35,8 +36,10 @@ from dualmode.rpc.calls import Method
 class MemberServer(MemberCore):
     """One member, whole: what its core does, offered to clients."""
 
-    def __init__(self, options: MemberOptions, opened: OpenMember, outbox: Outbox) -> None:
-        super().__init__(options, opened, outbox)
+    def __init__(
+        self, options: MemberOptions, opened: OpenMember, outbox: Outbox, surroundings: Surroundings | None = None
+    ) -> None:
+        super().__init__(options, opened, outbox, surroundings)
         replica, accounts = self.replica, self.management.accounts
         self.access = Access(
             accounts,
@@ -52,8 +55,8 @@ class MemberServer(MemberCore):
         passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
         self.auth = AuthService(replica, accounts, self.access, self.management.tokens, passwords)
         self.cluster = ClusterService(replica)
-        self.maintenance = MaintenanceService(replica, options.quota_bytes, options.heartbeat_seconds)
-        self.snapshot = SnapshotService(replica, options.data_dir)
+        self.maintenance = MaintenanceService(replica, options.quota_bytes, options.heartbeat_seconds, self.store_guard)
+        self.snapshot = SnapshotService(replica, self.snapshot_files)
         local = Services(self.kv.range, self.kv.txn, self.kv.delete_range, self.lease.grant, self.watch_hub)
         self.election = ElectionService(partial(LocalClient, local), self.leader_streams)
         self.lock = LockService(partial(LocalClient, local))

@@ -37,8 +37,13 @@ class Alarms:
 
     def __init__(self, rows: BucketRows) -> None:
         self._rows = rows
-        stored = (etcdserverpb.AlarmMember.FromString(key) for key, _ in rows.bucket_rows(_BUCKET))
-        self._raised: set[tuple[int, int]] = {(one.memberID, one.alarm) for one in stored}
+        self._raised: set[tuple[int, int]] = set()
+        self.load()
+
+    def load(self) -> None:
+        """Reads everything anew: at the start, and after the store's content was replaced."""
+        stored = (etcdserverpb.AlarmMember.FromString(key) for key, _ in self._rows.bucket_rows(_BUCKET))
+        self._raised = {(one.memberID, one.alarm) for one in stored}
 
     @property
     def is_quiet(self) -> bool:

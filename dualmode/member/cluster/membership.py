@@ -89,6 +89,11 @@ class Membership:
             self._removed.add(member_id)
             self.on_change(member_id)
 
+    def note_removed(self, member_id: int) -> None:
+        """A snapshot says that there was a member of this id once."""
+        self._rows.bucket_put(_REMOVED, _row(member_id), b"removed")
+        self._removed.add(member_id)
+
     def set_attributes(self, member_id: int, name: str, client_urls: list[str]) -> None:
         """A member has published its name and client URLs."""
         member = self._members.get(member_id)

@@ -49,10 +49,16 @@ class Downgrade:
 
     def __init__(self, rows: BucketRows) -> None:
         self._rows = rows
-        stored = rows.bucket_get(_BUCKET, _ROW)
+        self.is_enabled = False
+        #: "3.5.0"; empty when none is under way.
+        self.target_version = ""
+        self.load()
+
+    def load(self) -> None:
+        """Reads everything anew: at the start, and after the store's content was replaced."""
+        stored = self._rows.bucket_get(_BUCKET, _ROW)
         fields = json.loads(stored) if stored else {}
         self.is_enabled = bool(fields.get("enabled", False))
-        #: "3.5.0"; empty when none is under way.
         self.target_version = str(fields.get("target-version", ""))
 
     def set(self, is_enabled: bool, target_version: str) -> None:

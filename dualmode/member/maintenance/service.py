@@ -43,12 +43,15 @@ _ROW_FAMILIES: Final = (
 class MaintenanceService:
     """`etcdserverpb.Maintenance` of one member. `quota_bytes` None is no quota."""
 
-    def __init__(self, replica: Replica, quota_bytes: int | None, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, replica: Replica, quota_bytes: int | None, heartbeat_seconds: float, store_guard: trio.Lock
+    ) -> None:
         self._replica = replica
         self._quota_bytes = quota_bytes
         self._heartbeat_seconds = heartbeat_seconds
         self._hasher = Hasher(replica.store)
-        self._defragmenting = trio.Lock()
+        #: One at a time, and the store is not replaced meanwhile.
+        self._store_guard = store_guard
         #: Hears when a defragmentation begins (True) and ends.
         self.on_defragmentation: Callable[[bool], None] = lambda is_running: None
 
@@ -133,8 +136,8 @@ class MaintenanceService:
         call.spawn(self._defragment, call)
 
     async def _defragment(self, call: UnaryCall) -> None:
-        backend = self._replica.store.backend
-        async with self._defragmenting:
+        async with self._store_guard:
+            backend = self._replica.store.backend
             began, size_before = time.monotonic_ns(), backend.size_bytes()
             _log.info("defragmenting", path=str(backend.directory), current_db_size_bytes=size_before)
             self.on_defragmentation(True)

@@ -37,6 +37,13 @@ class Store:
 
     def __init__(self, backend: Backend, head_cache_bytes: int = limits.STORE_HEAD_CACHE_BYTES) -> None:
         """Raises `StorageError` when the backend holds something else or is damaged."""
+        self._head_cache_bytes = head_cache_bytes
+        self._pending = PendingRows(backend)
+        self.leases = Leases(self._pending)
+        self._batch: Batch | None = None
+        self._open(backend)
+
+    def _open(self, backend: Backend) -> None:
         stored = backend.get(rows.STATE)
         if stored is None and backend.rows(b"", b"\xff", limit=1):
             raise StorageError(f"the store in {backend.directory} has rows but no state row: it is damaged or not ours")
@@ -44,13 +51,17 @@ class Store:
         self.state = rows.State() if stored is None else rows.State.decode(stored)
         #: Newest revision: what the next write goes above.
         self.revision = self.state.revision
-        self._heads = HeadCache(head_cache_bytes)
-        self._pending = PendingRows(backend)
-        self.leases = Leases(self._pending)
-        self._batch: Batch | None = None
+        self._heads = HeadCache(self._head_cache_bytes)
         self._commits: list[Commit] = []
         self._transaction: list[Change] | None = None
         self._next_varint = varint(self.revision + 1)
+
+    def replace_backend(self, backend: Backend) -> None:
+        """Goes on with another backend, whose content is that of a later point of the same history. Between passes;
+        whoever remembers something of the store must read it anew. Raises `StorageError` as at the start."""
+        assert self._batch is None, "a backend is replaced between passes"
+        self._pending.backend = backend
+        self._open(backend)
 
     # --- Numbers ---------------------------------------------------------------------------------------------
 

@@ -14,9 +14,11 @@ from dualmode import limits
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import Code, RpcError
 from dualmode.member.apply import requests
-from dualmode.member.maintenance import snapshot_service
 from dualmode.member.maintenance.snapshot_service import SnapshotService
 from dualmode.member.server import MemberServer
+from dualmode.member.snapshots import file as snapshot_file
+from dualmode.member.snapshots.file import SnapshotFiles
+from dualmode.member.surroundings import run_in_thread
 from dualmode.storage.bbolt.check import check
 from dualmode.storage.bbolt.reader import BboltFile
 from tests.member.conftest import ask, running_member
@@ -86,7 +88,7 @@ async def test_what_is_written_meanwhile_is_not_in_it(tmp_path: Path, monkeypatc
         makes.set()
         assert may_go_on.wait(5)
 
-    monkeypatch.setattr(snapshot_service, "_breathe", breathe)
+    monkeypatch.setattr(snapshot_file, "_breathe", breathe)
     async with running_member(tmp_path) as member:
         await put(member, b"before", b"")
         stream = Stream()
@@ -122,7 +124,7 @@ async def test_making_the_file_ends_when_the_client_goes(tmp_path: Path, monkeyp
             threading.Event().wait(0.001)
         raise AssertionError("it was not cancelled")
 
-    monkeypatch.setattr(snapshot_service, "_breathe", breathe_for_ever)
+    monkeypatch.setattr(snapshot_file, "_breathe", breathe_for_ever)
     with trio.fail_after(5):
         async with running_member(tmp_path) as member, trio.open_nursery() as nursery:
             nursery.start_soon(member.snapshot.snapshot, Stream())
@@ -133,8 +135,8 @@ async def test_making_the_file_ends_when_the_client_goes(tmp_path: Path, monkeyp
 
 async def test_a_disk_that_does_not_take_the_file(tmp_path: Path) -> None:
     async with running_member(tmp_path) as member:
-        service = SnapshotService(member.replica, tmp_path / "nowhere")
-        with pytest.raises(RpcError, match="snapshot: No such file or directory"):
+        service = SnapshotService(member.replica, SnapshotFiles(member.store, tmp_path / "nowhere", run_in_thread))
+        with pytest.raises(RpcError, match=r"snapshot: cannot make a snapshot in .*: No such file or directory"):
             await service.snapshot(Stream())  # type: ignore[arg-type]
 
 
@@ -156,7 +158,7 @@ async def test_one_file_is_made_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         threading.Event().wait(0.002)
         at_work.pop()
 
-    monkeypatch.setattr(snapshot_service, "_breathe", breathe)
+    monkeypatch.setattr(snapshot_file, "_breathe", breathe)
     async with running_member(tmp_path) as member:
         streams = [Stream() for _ in range(4)]
         async with trio.open_nursery() as nursery:
