@@ -362,3 +362,40 @@ PROXY_REMEMBERED_HEADS: Final = 512
 #: memory. Ours costs a flush of the store, which it pays for by itself after about 30,000 small puts: at that rate it
 #: is free, the log in memory takes 12 MB, and a start after a crash replays for half a second.
 LOG_SNAPSHOT_ENTRIES: Final = 30_000
+
+# --- Members among themselves ----------------------------------------------------------------------------------
+
+#: Member ids whose varints are kept.
+REMEMBERED_MEMBERS: Final = 256
+#: etcd's bound of one message on a stream between members.
+PEER_MESSAGE_BYTES: Final = 512 * MIB
+#: Message part of a snapshot between members (etcd 3.6.14): the JSON of the membership, not the database.
+PEER_SNAPSHOT_MESSAGE_BYTES: Final = 64 * MIB
+#: etcd's bound of a pipeline body is its memory; this is one append of the largest kind with room to spare.
+PEER_PIPELINE_BYTES: Final = 64 * MIB
+#: What a peer that does not read may have waiting before messages to it are dropped: some appends of 1 MiB.
+PEER_UNSENT_BYTES: Final = 16 * MIB
+#: etcd's pipeline buffer: messages on their way by POST.
+PEER_POSTS: Final = 64
+#: Remotes: members that speak to us before we have heard of them, as many as can join at once.
+PEER_REMOTES: Final = 64
+#: etcd dials a stream again after this long.
+PEER_REDIAL_SECONDS: Final = 0.1
+#: etcd's dial timeout between members.
+PEER_DIAL_SECONDS: Final = 1.0
+#: etcd's deadline of every read and write between members.
+PEER_READ_SECONDS: Final = 5.0
+#: A third of it: a stream that has nothing to say says so.
+PEER_HEARTBEAT_SECONDS: Final = 5.0 / 3
+#: etcd's probes of the way to a peer.
+PEER_PROBE_SECONDS: Final = 4.0
+#: Plain calls to a peer (members, version, leases).
+PEER_CALL_SECONDS: Final = 5.0
+#: Body of a plain call between members: a lease request, a hash request, and their answers.
+PEER_BODY_BYTES: Final = 1 * MIB
+#: A peer that cannot be reached is told of once in this time.
+PEER_COMPLAINT_SECONDS: Final = 30.0
+#: Connections for plain calls that are kept open to peers.
+PEER_IDLE_CONNECTIONS: Final = 16
+#: How long a peer may take to make a snapshot its own after all of it has been sent: 2 GiB at a slow disk.
+PEER_SNAPSHOT_ANSWER_SECONDS: Final = 600.0

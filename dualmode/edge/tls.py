@@ -54,6 +54,7 @@ class ClientTlsSettings:
     key_file: str = ""
     server_name: str = ""  #: name to verify when it is not the host of the URL
     insecure_skip_verify: bool = False
+    protocols: tuple[str, ...] = tuple(ALPN)  #: offered (ALPN), the preferred one first
     min_version: str = "TLS1.2"
     max_version: str = ""
     cipher_suites: tuple[str, ...] = ()
@@ -161,6 +162,7 @@ class ClientTls:
 def _load_server(settings: TlsSettings) -> _Loaded:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _apply_common(context, settings)
+    context.set_alpn_protocols(ALPN)
     _load_pair(context, settings.cert_file, settings.key_file)
     if settings.trusted_ca_file:
         _load_authorities(context, settings.trusted_ca_file)
@@ -176,6 +178,7 @@ def _load_server(settings: TlsSettings) -> _Loaded:
 def _load_client(settings: ClientTlsSettings) -> _Loaded:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _apply_common(context, settings)
+    context.set_alpn_protocols(settings.protocols)
     if settings.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -203,7 +206,6 @@ def _apply_common(context: ssl.SSLContext, settings: TlsSettings | ClientTlsSett
             raise StartError(
                 f"this OpenSSL has none of the cipher suites {', '.join(settings.cipher_suites)}"
             ) from error
-    context.set_alpn_protocols(ALPN)
 
 
 def _load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:

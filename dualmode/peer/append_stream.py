@@ -1,0 +1,148 @@
+"""Decides: the stream of appended entries between two members (etcd rafthttp `msgappv2`).
+
+Nearly every append goes on where the last one ended, so only its entries and the commit index are said, and both ends
+remember the rest. Each unit begins with one byte:
+
+    0   nothing: somebody is there
+    1   entries: count, each with its length; commit                (eight bytes each number)
+    2   a whole message, with its length: where the two ends begin, or begin anew
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dualmode import limits
+from dualmode.errors import PeerError
+from dualmode.peer.codec import decode_entry, decode_message, encode_entry, encode_message
+from dualmode.raft import Entry, Message, MessageType
+
+_BEAT: Final = 0
+_ENTRIES: Final = 1
+_MESSAGE: Final = 2
+_NUMBER: Final = 8
+
+
+class AppendEncoder:
+    """Makes the bytes of one stream. `entry_bytes` may remember entries that go to several peers."""
+
+    heartbeat: Final = bytes((_BEAT,))
+
+    def __init__(self, entry_bytes: Callable[[Entry], bytes] = encode_entry) -> None:
+        self._entry_bytes = entry_bytes
+        self._term = 0
+        self._index = 0
+
+    def encode(self, message: Message) -> bytes:
+        """One append."""
+        entries = message.entries
+        if message.index == self._index and message.log_term == self._term == message.term:
+            self._index += len(entries)
+            entry_bytes = self._entry_bytes
+            parts = [b"\x01", len(entries).to_bytes(_NUMBER, "big")]
+            for entry in entries:
+                encoded = entry_bytes(entry)
+                parts += (len(encoded).to_bytes(_NUMBER, "big"), encoded)
+            parts.append(message.commit.to_bytes(_NUMBER, "big"))
+            return b"".join(parts)
+        self._term = message.term
+        self._index = entries[-1].index if entries else message.index
+        encoded = encode_message(message)
+        return b"\x02" + len(encoded).to_bytes(_NUMBER, "big") + encoded
+
+
+class AppendDecoder:
+    """Reads one stream from `remote_id` to `local_id`, in any cut."""
+
+    def __init__(self, local_id: int, remote_id: int) -> None:
+        self._local_id = local_id
+        self._remote_id = remote_id
+        self._buffer = bytearray()
+        self._term = 0
+        self._index = 0
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The appends that are complete now. Raises `PeerError`."""
+        buffer = self._buffer
+        buffer += data
+        found: list[Message] = []
+        position = 0
+        while position < len(buffer):
+            kind = buffer[position]
+            if kind == _BEAT:
+                position += 1
+                continue
+            if kind == _ENTRIES:
+                message, behind = self._read_entries(buffer, position + 1)
+            elif kind == _MESSAGE:
+                message, behind = self._read_message(buffer, position + 1)
+            else:
+                raise PeerError(f"a unit of kind {kind} on a stream of appends")
+            if message is None:
+                break
+            found.append(message)
+            position = behind
+        if position:
+            del buffer[:position]
+        return found
+
+    def _read_message(self, buffer: bytearray, position: int) -> tuple[Message | None, int]:
+        size = _number(buffer, position)
+        if size is None:
+            return None, 0
+        _check_size(size)
+        start = position + _NUMBER
+        if len(buffer) - start < size:
+            return None, 0
+        message = decode_message(bytes(buffer[start : start + size]))
+        if message.type is not MessageType.APPEND:
+            raise PeerError(f"{message.type.printed} on a stream of appends")
+        self._term = message.term
+        self._index = message.entries[-1].index if message.entries else message.index
+        return message, start + size
+
+    def _read_entries(self, buffer: bytearray, position: int) -> tuple[Message | None, int]:
+        count = _number(buffer, position)
+        if count is None:
+            return None, 0
+        position += _NUMBER
+        # Looked at in full before anything is decoded: a unit that is cut is looked at again when more has come.
+        spans: list[tuple[int, int]] = []
+        total = 0
+        for _ in range(count):
+            size = _number(buffer, position)
+            if size is None:
+                return None, 0
+            total += size + _NUMBER
+            _check_size(total)
+            spans.append((position + _NUMBER, position + _NUMBER + size))
+            position += _NUMBER + size
+            if position > len(buffer):
+                return None, 0
+        commit = _number(buffer, position)
+        if commit is None:
+            return None, 0
+        entries = [decode_entry(bytes(buffer[start:end])) for start, end in spans]
+        message = Message(
+            MessageType.APPEND,
+            to=self._local_id,
+            sender=self._remote_id,
+            term=self._term,
+            log_term=self._term,
+            index=self._index,
+            entries=entries,
+            commit=commit,
+        )
+        self._index += count
+        return message, position + _NUMBER
+
+
+def _number(buffer: bytearray, position: int) -> int | None:
+    piece = buffer[position : position + _NUMBER]
+    return int.from_bytes(piece, "big") if len(piece) == _NUMBER else None
+
+
+def _check_size(size: int) -> None:
+    if size > limits.PEER_MESSAGE_BYTES:
+        raise PeerError(f"an append of {size} bytes: at most {limits.PEER_MESSAGE_BYTES} are taken")
