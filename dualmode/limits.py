@@ -399,3 +399,19 @@ PEER_COMPLAINT_SECONDS: Final = 30.0
 PEER_IDLE_CONNECTIONS: Final = 16
 #: How long a peer may take to make a snapshot its own after all of it has been sent: 2 GiB at a slow disk.
 PEER_SNAPSHOT_ANSWER_SECONDS: Final = 600.0
+#: etcd's HealthInterval: a peer connected for so long is healthy enough for a change of members.
+HEALTHY_AFTER_SECONDS: Final = 5.0
+#: etcd's readyPercent: how much of the leader's log a learner has when it may become a voter.
+LEARNER_READY_SHARE: Final = 0.9
+#: What needs the leader asks again after so long while none is known.
+LEADER_RETRY_SECONDS: Final = 0.05
+#: etcd's monitorVersionInterval.
+VERSION_CHECK_SECONDS: Final = 4.0
+#: A member that was removed answers for so long, so that whoever asked for it hears of it.
+REMOVED_STOP_SECONDS: Final = 1.0
+#: How long a joining member asks each peer URL for the members (etcd: 10 s).
+JOIN_CALL_SECONDS: Final = 10.0
+#: etcd waits so long for peers before it hurries the first election.
+TICK_ADVANCE_WAIT_SECONDS: Final = 5.0
+#: etcd's wait for what was committed when a lease call came from another member.
+WAIT_APPLIED_SECONDS: Final = 1.0

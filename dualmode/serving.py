@@ -31,8 +31,16 @@ _log = log.get("embed")
 class Serving:
     """The listeners of one run, and the servers on them."""
 
-    def __init__(self, settings: ServingSettings, data_dir: Path, outbox: Outbox) -> None:
-        """Binds the sockets and reads the certificates. Raises StartError, with nothing left open."""
+    def __init__(
+        self,
+        settings: ServingSettings,
+        data_dir: Path,
+        outbox: Outbox,
+        peer_urls: Sequence[Url] = (),
+        peer_tls: TlsGroup | None = None,
+    ) -> None:
+        """Binds the sockets and reads the certificates; those of other members too, where there are any. Raises
+        StartError, with nothing left open."""
         self._settings = settings
         self._outbox = outbox
         client_urls = settings.client_urls + settings.client_http_urls
@@ -40,10 +48,16 @@ class Serving:
         tls = server_tls(settings.tls, data_dir / "fixtures" / "client", urls)
         engine, http2_options = ENGINES[settings.http2_engine].server, _http2_options(settings)
         self._options = ServerOptions(http2=lambda classify: engine(classify, http2_options), tls=tls)
+        self._peer_options = self._options
+        if peer_tls is not None:
+            peer_server_tls = server_tls(peer_tls, data_dir / "fixtures" / "peer", peer_urls)
+            self._peer_options = ServerOptions(tls=peer_server_tls)
         self._metrics_listeners: list[Listener] = []
+        self._peer_listeners: list[Listener] = []
         self._client_listeners = self._bind(client_urls)
         try:
             self._metrics_listeners = self._bind(settings.metrics_urls)
+            self._peer_listeners = self._bind(peer_urls)
         except BaseException:
             self.abandon()
             raise
@@ -54,7 +68,7 @@ class Serving:
 
     def abandon(self) -> None:
         """Closes the sockets of a run that never began to serve."""
-        for listener in self._client_listeners + self._metrics_listeners:
+        for listener in self._client_listeners + self._metrics_listeners + self._peer_listeners:
             listener.close()
 
     @property
@@ -82,8 +96,15 @@ class Serving:
                 _announce(listener)
             task_status.started()
 
+    async def run_peers(self, mux: Mux, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serves other members until cancelled. Raises what a listener raises."""
+        server = Server(self._peer_listeners, mux, self._peer_options, self._outbox)
+        for listener in self._peer_listeners:
+            _log.info("serving peer traffic", address=listener.address)
+        await server.run(task_status=task_status)
+
     async def close(self) -> None:
-        """Stops accepting, lets calls in flight finish for a while, then cuts."""
+        """Stops accepting clients, lets calls in flight finish for a while, then cuts. Other members are served on."""
         async with trio.open_nursery() as nursery:
             for server in self._servers:
                 nursery.start_soon(server.close, limits.DRAIN_TIMEOUT_SECONDS)

@@ -7,15 +7,17 @@ apply those the store has not seen.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualmode import log
 from dualmode.api import etcdserverpb
-from dualmode.errors import StartError
+from dualmode.errors import StartError, StorageError
 from dualmode.member import identity
 from dualmode.member.cluster.conf_changes import add_member_entry
+from dualmode.member.cluster.joining import JoinedCluster
 from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.snapshots import places
 from dualmode.peer.member import Member
@@ -23,7 +25,7 @@ from dualmode.raft import Config, Entry, EntryType, HardState, MemoryStorage, Ra
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 from dualmode.storage.wal import Recovered, WriteAheadLog
-from dualmode.storage.wal.files import list_segments
+from dualmode.storage.wal.files import list_segments, sync_directory
 
 _log = log.get("member")
 
@@ -35,6 +37,8 @@ class Bootstrap:
     name: str
     members: dict[str, tuple[str, ...]]
     cluster_token: str
+    #: The cluster that lets us in, in place of one that is made: its log comes from its members.
+    joined: JoinedCluster | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +69,7 @@ def open_member(member_dir: Path, wal_dir: Path, bootstrap: Bootstrap) -> OpenMe
     """
     is_new = not list_segments(wal_dir)
     if is_new:
-        WriteAheadLog.create(wal_dir, _metadata(bootstrap)).close()
+        _make_log(wal_dir, bootstrap)
     backend = Backend.open(places.settle(member_dir, wal_dir))
     try:
         store = Store(backend)
@@ -74,8 +78,6 @@ def open_member(member_dir: Path, wal_dir: Path, bootstrap: Bootstrap) -> OpenMe
         try:
             if recovered.repaired:
                 _log.warning("repaired the write-ahead log", detail=recovered.repaired)
-            if recovered.hard_state is None and not recovered.entries:
-                recovered = _write_bootstrap(wal, bootstrap)
             _check_fits(store, recovered, log_snapshot)
         except BaseException:
             wal.close()
@@ -97,25 +99,45 @@ def _members(bootstrap: Bootstrap) -> list[Member]:
     return sorted(members, key=lambda member: member.id)
 
 
-def _metadata(bootstrap: Bootstrap) -> bytes:
+def _make_log(wal_dir: Path, bootstrap: Bootstrap) -> None:
+    """A log with what a new member begins with. It gets its name when that is all in it and synced: a log that is found
+    without entries is that of a member which has joined and has heard nothing yet."""
+    if bootstrap.joined is not None:
+        joined = bootstrap.joined
+        WriteAheadLog.create(wal_dir, _metadata(joined.member_id, joined.cluster_id)).close()
+        return
     members = _members(bootstrap)
     ours = [member.id for member in members if member.name == bootstrap.name]
     if not ours:
         raise StartError(f'couldn\'t find local name "{bootstrap.name}" in the initial cluster configuration')
-    cluster_id = identity.cluster_id([member.id for member in members])
-    return bytes(etcdserverpb.Metadata(NodeID=ours[0], ClusterID=cluster_id).SerializeToString())
+    making = wal_dir.with_name(wal_dir.name + ".new")
+    try:
+        shutil.rmtree(making, ignore_errors=True)
+        cluster_id = identity.cluster_id([member.id for member in members])
+        WriteAheadLog.create(making, _metadata(ours[0], cluster_id)).close()
+        _write_bootstrap(making, members)
+        if wal_dir.exists():
+            wal_dir.rmdir()  # an empty one, made by whoever prepared the data directory
+        making.rename(wal_dir)
+        sync_directory(wal_dir.parent)
+    except OSError as error:
+        raise StorageError(f"cannot make a write-ahead log in {wal_dir}: {error}") from error
 
 
-def _write_bootstrap(wal: WriteAheadLog, bootstrap: Bootstrap) -> Recovered:
-    """The same synthetic log on every first member: one conf change for each, term 1, all committed (reference 4.10).
+def _metadata(member_id: int, cluster_id: int) -> bytes:
+    return bytes(etcdserverpb.Metadata(NodeID=member_id, ClusterID=cluster_id).SerializeToString())
 
-    A crash before this is synced leaves a log without entries, and the next start writes it again.
-    """
-    entries = [add_member_entry(index, 1, member) for index, member in enumerate(_members(bootstrap), 1)]
-    state = HardState(term=1, vote=0, commit=len(entries))
-    wal.append(entries, state)
-    wal.sync()
-    return Recovered(wal.metadata, state, entries)  # type: ignore[arg-type]
+
+def _write_bootstrap(directory: Path, members: list[Member]) -> None:
+    """The same synthetic log on every first member: one conf change for each, term 1, all committed (reference
+    4.10)."""
+    wal, _ = WriteAheadLog.open(directory)
+    try:
+        entries = [add_member_entry(index, 1, member) for index, member in enumerate(members, 1)]
+        wal.append(entries, HardState(term=1, vote=0, commit=len(entries)))
+        wal.sync()
+    finally:
+        wal.close()
 
 
 def _check_fits(store: Store, recovered: Recovered, log_snapshot: LogSnapshot) -> None:

@@ -106,6 +106,7 @@ class Replica:
         self._passes = Passes(node, conf_state, applier, self._waiting, publish)
         self._reads = LinearizableReads(next_request_id)
         self._wake = trio.Event()
+        self._applied_more = trio.Event()
         #: What the transport and the node say to each other.
         self.exchange = PeerExchange(node, lambda: self._wake.set())
         #: Puts the state of a snapshot from the leader in place of ours.
@@ -147,6 +148,15 @@ class Replica:
             if not self.free_space.has_space:
                 raise errors.NO_SPACE
             self.admit(kind, request)
+        self._enter(data, request_id, kind, request, reply, caller)
+
+    def propose_encoded(self, data: bytes, request_id: int, kind: int, request: Any, reply: Reply) -> None:
+        """The same for the data of an entry that is encoded already, in a form of its own. Raises STOPPED."""
+        if self._is_stopped:
+            raise errors.STOPPED
+        self._enter(data, request_id, kind, request, reply, NOBODY)
+
+    def _enter(self, data: bytes, request_id: int, kind: int, request: Any, reply: Reply, caller: Caller) -> None:
         deadline = self._now + self._request_timeout_seconds
         self._incoming.append(Proposal(data, kind, request, reply, deadline, caller, request_id))
         self._wake.set()
@@ -180,6 +190,11 @@ class Replica:
         readable = AwaitableReply()
         self.when_readable(lambda: readable.reply(b""), readable)
         await readable.result()
+
+    async def wait_until_applied(self, index: int) -> None:
+        """Returns once the store has applied the entry at this index."""
+        while self.store.applied_index < index:
+            await self._applied_more.wait()
 
     def transfer_leadership(self, target: int) -> None:
         """Begins to hand the leadership over; whether it comes to that shows in `node.leader`."""
@@ -428,6 +443,9 @@ class Replica:
         self._passes.run(entries)
         store = self.store
         self.counters.applied_index = entries[-1].index
+        if self._applied_more.statistics().tasks_waiting:
+            self._applied_more.set()
+            self._applied_more = trio.Event()
         if len(self._reads):
             for read in self._reads.applied(store.applied_index):
                 read.serve()

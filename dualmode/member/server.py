@@ -21,7 +21,7 @@ from dualmode.member.core import MemberCore
 from dualmode.member.kv.range_stream import RangeStream
 from dualmode.member.kv.service import KvService
 from dualmode.member.leader_streams import LeaderStreams
-from dualmode.member.lease.access import OneMember
+from dualmode.member.lease.cluster_leader import ClusterLeader
 from dualmode.member.lease.expiry import LeaseExpiry
 from dualmode.member.lease.service import LeaseService
 from dualmode.member.maintenance.service import MaintenanceService
@@ -30,6 +30,7 @@ from dualmode.member.opening import OpenMember
 from dualmode.member.options import MemberOptions
 from dualmode.member.surroundings import Surroundings
 from dualmode.member.watch.service import WatchService
+from dualmode.peer.client import PeerClient
 from dualmode.rpc.calls import Method
 
 
@@ -37,9 +38,15 @@ class MemberServer(MemberCore):
     """One member, whole: what its core does, offered to clients."""
 
     def __init__(
-        self, options: MemberOptions, opened: OpenMember, outbox: Outbox, surroundings: Surroundings | None = None
+        self,
+        options: MemberOptions,
+        opened: OpenMember,
+        outbox: Outbox,
+        surroundings: Surroundings | None = None,
+        peer_client: PeerClient | None = None,
     ) -> None:
         super().__init__(options, opened, outbox, surroundings)
+        self.peer_client = peer_client or PeerClient(None)
         replica, accounts = self.replica, self.management.accounts
         self.access = Access(
             accounts,
@@ -54,7 +61,13 @@ class MemberServer(MemberCore):
         self.range_stream = RangeStream(replica, self.kv.counts, self.access.check_read, options.max_request_bytes)
         passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
         self.auth = AuthService(replica, accounts, self.access, self.management.tokens, passwords)
-        self.cluster = ClusterService(replica)
+        self.cluster = ClusterService(
+            replica,
+            self.request_ids.next,
+            self.surroundings.unix_seconds,
+            is_strict=options.strict_reconfig_check,
+            request_timeout_seconds=options.request_timeout_seconds,
+        )
         self.maintenance = MaintenanceService(replica, options.quota_bytes, options.heartbeat_seconds, self.store_guard)
         self.snapshot = SnapshotService(replica, self.snapshot_files)
         local = Services(self.kv.range, self.kv.txn, self.kv.delete_range, self.lease.grant, self.watch_hub)
@@ -62,7 +75,8 @@ class MemberServer(MemberCore):
         self.lock = LockService(partial(LocalClient, local))
 
     def _make_lease_services(self) -> None:
-        options, replica, leader = self.options, self.replica, OneMember()
+        options, replica = self.options, self.replica
+        leader = ClusterLeader(replica, self.peer_client, options.election_seconds)
         self.lease_expiry = LeaseExpiry(
             self.lessor,
             leader,

@@ -7,7 +7,9 @@ calls in flight can finish; then the replica; then the store.
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import trio
 
@@ -16,52 +18,88 @@ from dualmode.config.option import Mode
 from dualmode.config.settings import MemberSettings
 from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
-from dualmode.errors import StartError
+from dualmode.errors import StartError, StorageError
 from dualmode.member.auth.assembly import AuthOptions
-from dualmode.member.opening import Bootstrap, OpenMember, open_member
+from dualmode.member.cluster.joining import check_is_new, join
+from dualmode.member.cluster.peering import Peering
+from dualmode.member.opening import Bootstrap, open_member
 from dualmode.member.options import MemberOptions
-from dualmode.member.publish import publish
 from dualmode.member.routes import MemberRoutes
 from dualmode.member.server import MemberServer
+from dualmode.peer.client import PeerClient
+from dualmode.peer.tls import peer_client_tls
 from dualmode.serving import Serving, until_cancelled
+from dualmode.storage.wal.files import list_segments
 
 _log = log.get("member")
 
 
 async def run(settings: MemberSettings, *, ready: Callable[[], None]) -> None:
-    """Runs a member until cancelled. `ready` is called once, when clients are served.
+    """Runs a member until cancelled, or until it is removed from its cluster. `ready` is called once, when clients are
+    served.
 
     Raises StartError and StorageError with nothing half-started; later, whatever ended the member first.
     """
-    outbox = Outbox()
-    serving = Serving(settings.serving, settings.data_dir, outbox)
+    cluster, outbox = settings.cluster, Outbox()
+    serving = Serving(settings.serving, settings.data_dir, outbox, cluster.peer_urls, cluster.peer_tls)
     try:
-        opened = _open(settings)
+        urls = (*cluster.peer_urls, *(url for urls in cluster.initial_cluster.values() for url in urls))
+        stream_tls, call_tls = peer_client_tls(
+            cluster.peer_tls, settings.data_dir / "fixtures" / "peer", urls, lambda text: _log.warning(text)
+        )
+        client = PeerClient(call_tls)
+        bootstrap = await _bootstrap(settings, client)
+        claim(settings.data_dir, Mode.MEMBER)
+        opened = open_member(settings.member_dir, settings.storage.wal_dir, bootstrap)
     except BaseException:
         serving.abandon()
         raise
     try:
-        member = MemberServer(_options(settings), opened, outbox)
+        member = MemberServer(_options(settings), opened, outbox, peer_client=client)
+        remotes = bootstrap.joined.members if bootstrap.joined is not None else ()
+        peering = Peering(
+            member,
+            tuple(map(str, cluster.advertise_peer_urls)),
+            _snapshot_dir(settings),
+            stream_tls=stream_tls,
+            call_tls=call_tls,
+            remotes=tuple(one for one in remotes if one.id != opened.member_id),
+        )
     except BaseException:
         serving.abandon()
         opened.close()
         raise
     try:
-        await until_cancelled(lambda stopping: _live(settings, member, serving, ready, stopping))
+        await until_cancelled(lambda stopping: _live(settings, member, peering, serving, ready, stopping))
     finally:
         opened.close()
 
 
-def _open(settings: MemberSettings) -> OpenMember:
+async def _bootstrap(settings: MemberSettings, client: PeerClient) -> Bootstrap:
+    """What a new member begins with; one that has a log already needs nothing."""
     cluster = settings.cluster
-    if cluster.is_existing or len(cluster.initial_cluster) != 1 or cluster.discovery.is_wanted:
-        raise StartError(
-            "this release runs members alone: clusters of several members, and joining one, are not there yet; "
-            "start with an initial cluster of this member only"
-        )
+    if list_segments(settings.storage.wal_dir):
+        return Bootstrap("", {}, "")
+    if cluster.discovery.is_wanted:
+        raise StartError("discovery of members is not there yet: name them with --initial-cluster")
     members = {name: tuple(map(str, urls)) for name, urls in cluster.initial_cluster.items()}
-    claim(settings.data_dir, Mode.MEMBER)
-    return open_member(settings.member_dir, settings.storage.wal_dir, Bootstrap(settings.name, members, cluster.token))
+    if cluster.is_existing:
+        joined = await join(settings.name, members, client)
+        return Bootstrap(settings.name, members, cluster.token, joined)
+    if len(members) > 1:
+        await check_is_new(settings.name, members, cluster.token, client)
+    return Bootstrap(settings.name, members, cluster.token)
+
+
+def _snapshot_dir(settings: MemberSettings) -> Path:
+    """Where snapshots from the leader arrive; what a crash left there is of no use."""
+    path = settings.member_dir / "snap"
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise StorageError(f"cannot make {path}: {error.strerror}") from error
+    return path
 
 
 def _options(settings: MemberSettings) -> MemberOptions:
@@ -102,6 +140,7 @@ def _options(settings: MemberSettings) -> MemberOptions:
 async def _live(
     settings: MemberSettings,
     member: MemberServer,
+    peering: Peering,
     serving: Serving,
     ready: Callable[[], None],
     stopping: trio.Event,
@@ -109,9 +148,12 @@ async def _live(
     routes = MemberRoutes(settings, member)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_close_when, stopping, serving, nursery.cancel_scope)
+        nursery.start_soon(_close_when, peering.removed, serving, nursery.cancel_scope)
+        await nursery.start(peering.run)
+        await nursery.start(serving.run_peers, peering.mux())
         await nursery.start(member.run)
-        cluster = settings.cluster
-        await publish(member.replica, settings.name, [str(url) for url in cluster.advertise_client_urls])
+        urls = [str(url) for url in settings.cluster.advertise_client_urls]
+        await peering.announce(settings.name, urls)
         _log.info("ready to serve client requests")
         await nursery.start(serving.run, routes.client_mux(), routes.metrics_mux(), (routes.deadlines.tick,))
         _settle_memory()

@@ -110,7 +110,7 @@ class PeerClient:
         context = self._tls.context(trio.current_time()) if self._tls is not None else False
         try:
             with trio.fail_after(self._timeout_seconds):
-                async with httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client:
+                async with httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client:  # noqa: S113 - the scope is the timeout
                     return await client.request(method, url, content=body or None, headers=headers)
         except trio.TooSlowError:
             raise PeerError(f"{url}: no answer within {self._timeout_seconds:g} s") from None

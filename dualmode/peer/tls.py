@@ -1,4 +1,4 @@
-"""Does: TLS toward peers, from the settings of their listener: a member is a server and a client with one certificate."""
+"""Does: TLS toward peers, from the settings of their listener: a member serves and calls with one certificate."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class PeerTransport:
         if known is not None:
             self.remove_peer(member_id)
         peer = self._make(member_id, peer_urls, is_remote=False)
-        self._start_task(peer.run)
+        self.start_soon(peer.run)
 
     def add_remote(self, member_id: int, peer_urls: Sequence[str]) -> None:
         """Somebody who speaks to us and may become a member: answers go to it by POST."""
@@ -82,7 +82,7 @@ class PeerTransport:
             self.receiver,
             self._stream_tls,
             self._client,
-            self._start_task,
+            self.start_soon,
             is_remote=is_remote,
         )
         self.peers[member_id] = peer
@@ -127,7 +127,7 @@ class PeerTransport:
 
     def send_snapshot(self, message: Message, source: SnapshotSource) -> None:
         """Posts a snapshot; the receiver hears how it ended."""
-        self._start_task(self._send_snapshot, message, source)
+        self.start_soon(self._send_snapshot, message, source)
 
     async def _send_snapshot(self, message: Message, source: SnapshotSource) -> None:
         ok = False
@@ -182,10 +182,11 @@ class PeerTransport:
                 with trio.CancelScope(shield=True):
                     await self._http.aclose()
 
-    def _start_task(self, function: Callable[..., Any], *args: Any) -> None:
+    def start_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """Starts a task that lives no longer than the transport."""
         nursery = self._nursery
         if nursery is None:
-            self._waiting.append(lambda: self._start_task(function, *args))
+            self._waiting.append(lambda: self.start_soon(function, *args))
         else:
             nursery.start_soon(function, *args)
 

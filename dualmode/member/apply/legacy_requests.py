@@ -40,9 +40,14 @@ def is_legacy(data: bytes) -> bool:
     return len(method) == length and method in _METHODS
 
 
-def translate(data: bytes) -> Any | None:
-    """The v3 message that says the same, None for a request without effect. Raises `DecodeError` for damaged bytes."""
+def translate(data: bytes) -> tuple[Any | None, int]:
+    """(the v3 message that says the same, None for a request without effect; the request's id). Raises `DecodeError`
+    for damaged bytes."""
     request = etcdserverpb.Request.FromString(data)
+    return _meaning(request), request.ID
+
+
+def _meaning(request: Any) -> Any | None:
     if request.Method != "PUT":
         return None
     if request.Path == _VERSION:

@@ -117,7 +117,7 @@ def decode(data: bytes) -> Decoded:
     store.
     """
     if legacy_requests.is_legacy(data):
-        return _of_legacy(legacy_requests.translate(data))
+        return _of_legacy(*legacy_requests.translate(data))
     message = etcdserverpb.InternalRaftRequest.FromString(data)
     header = message.header
     request_id = header.ID or message.ID
@@ -128,8 +128,8 @@ def decode(data: bytes) -> Decoded:
     return Decoded(0, None, request_id, caller)
 
 
-def _of_legacy(request: Any | None) -> Decoded:
+def _of_legacy(request: Any | None, request_id: int) -> Decoded:
     if request is None:
-        return Decoded(0, None, 0)
+        return Decoded(0, None, request_id)
     sets_version = isinstance(request, membershippb.ClusterVersionSetRequest)
-    return Decoded(CLUSTER_VERSION_SET if sets_version else CLUSTER_MEMBER_ATTR_SET, request, 0)
+    return Decoded(CLUSTER_VERSION_SET if sets_version else CLUSTER_MEMBER_ATTR_SET, request, request_id)

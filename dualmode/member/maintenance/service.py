@@ -25,6 +25,7 @@ from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
 from dualmode.rpc.local import AwaitableReply
 from dualmode.storage.mvcc import rows
+from dualmode.storage.mvcc.hashing import StoreHash
 
 _log = log.get("maintenance")
 
@@ -119,6 +120,10 @@ class MaintenanceService:
         """The hash over all revisions up to one of this member, equal on every member (etcd `HashByRev`)."""
         request = decode(etcdserverpb.HashKVRequest, message)
         call.spawn(self._hash_kv, call, request.revision)
+
+    async def hash_by_revision(self, revision: int) -> StoreHash:
+        """The same for other members. Raises COMPACTED, FUTURE_REVISION."""
+        return await self._hasher.by_revision(revision)
 
     async def _hash_kv(self, call: UnaryCall, revision: int) -> None:
         checksum, compact_revision, current = await self._hasher.by_revision(revision)
