@@ -1,0 +1,1 @@
+"""Clusters of several members, ours and etcd's, as the interop tests run them."""
