@@ -39,6 +39,9 @@ def parse_gates(parts: Iterable[str]) -> dict[str, bool]:
 
 
 def is_enabled(values: Values, gate: str, option: str) -> bool:
-    """By its gate, else by the stage's gate, else by the older flag."""
+    """By its gate, else by the stage's gate, else by the older flag. A flag that was given and says yes is enough."""
     gates = parse_gates(values["feature-gates"])
-    return gates.get(gate, gates.get(GATES[gate], False)) or bool(values[option])
+    by_gate = gates.get(gate, gates.get(GATES[gate]))
+    if by_gate is None or values.is_given(option):
+        return bool(by_gate) or bool(values[option])
+    return by_gate

@@ -9,6 +9,18 @@ from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Metadata, Method
 
 _UNARY: Final = Kind.UNARY
+#: What a member that does not vote answers. Of Range only what is serializable, which the handler looks at.
+FOR_LEARNERS: Final = frozenset(
+    {
+        ("etcdserverpb.Maintenance", "Status"),
+        ("etcdserverpb.Maintenance", "Snapshot"),
+        ("etcdserverpb.KV", "Range"),
+        ("grpc.health.v1.Health", "Check"),
+        ("grpc.health.v1.Health", "Watch"),
+        ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
+        ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
+    }
+)
 
 
 class ClientCalls:
@@ -26,7 +38,9 @@ class ClientCalls:
         return {(kind, version): count for kind, counts in kinds for version, count in counts.items()}
 
     def before(self, metadata: Metadata, method: Method) -> None:
-        """Raises NO_LEADER for who asked to be told so (`hasleader: true`)."""
+        """Raises NOT_SUPPORTED_FOR_LEARNER, and NO_LEADER for who asked to be told so (`hasleader: true`)."""
+        if self._replica.is_learner and (method.service, method.name) not in FOR_LEARNERS:
+            raise errors.NOT_SUPPORTED_FOR_LEARNER
         counts = self._unary if method.kind is _UNARY else self._streams
         version = metadata.client_api_version
         counts[version] = counts.get(version, 0) + 1

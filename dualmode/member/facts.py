@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dualmode
-from dualmode import errors
 from dualmode.member.replica import Replica
 from dualmode.status.facts import Versions
 
@@ -25,9 +24,7 @@ class MemberFacts:
 
     @property
     def is_learner(self) -> bool:
-        applier = self._replica.applier
-        member = applier.membership.get(applier.headers.member_id)
-        return member is not None and member.is_learner
+        return self._replica.is_learner
 
     @property
     def alarms(self) -> Sequence[str]:
@@ -52,9 +49,8 @@ class MemberFacts:
         }
 
     async def linearizable_read(self) -> None:
-        """A group of one confirms itself while it leads."""
-        if not self._replica.can_read_now:
-            raise errors.NO_LEADER
+        """At once for a member alone that leads; else a round of asking the others."""
+        await self._replica.wait_until_readable()
 
     async def serializable_read(self) -> None:
         """Reads a row: a store that cannot be read raises."""

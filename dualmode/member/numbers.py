@@ -21,7 +21,7 @@ def _server(member: MemberServer, quota_bytes: int) -> Bindings:
     return {
         "etcd_server_has_leader": lambda: int(replica.has_leader),
         "etcd_server_is_leader": lambda: int(replica.is_leader),
-        "etcd_server_is_learner": lambda: 0,
+        "etcd_server_is_learner": lambda: int(replica.is_learner),
         "etcd_server_leader_changes_seen_total": lambda: counters.leader_changes,
         "etcd_server_proposals_committed_total": lambda: replica.node.committed,
         "etcd_server_proposals_applied_total": lambda: counters.applied_index,

@@ -35,6 +35,9 @@ class MemberOptions:
     max_learners: int = limits.MAX_LEARNERS
     strict_reconfig_check: bool = True
     initial_tick_advance: bool = True
+    initial_corrupt_check: bool = True
+    corrupt_check_seconds: float = 0.0  #: 0: never
+    compact_hash_check_seconds: float = 0.0  #: 0: never
     lease_checkpoint: bool = False
     lease_checkpoint_persist: bool = False
     auth: AuthOptions = AuthOptions()  # noqa: RUF009 - a constant

@@ -227,6 +227,16 @@ class Replica:
         conf_state = self._passes.conf_state
         return conf_state.voters == (self.node.id,) and not conf_state.voters_outgoing
 
+    @property
+    def is_learner(self) -> bool:
+        """Whether this member is told everything and decides nothing."""
+        return self.node.id in self._passes.conf_state.learners
+
+    def hurry(self, ticks: int) -> None:
+        """Time passes quicker: at a start nobody leads, and waiting for that to show is waiting for nothing."""
+        self._ticks_due += ticks
+        self._wake.set()
+
     # --- The task ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -9,9 +9,11 @@ from dualmode.config.settings import MemberSettings
 from dualmode.edge.mux import MuxBuilder
 from dualmode.http.routing import Mux
 from dualmode.member.client_calls import ClientCalls
+from dualmode.member.cluster.peer_numbers import peer_bindings
 from dualmode.member.facts import MemberFacts
 from dualmode.member.numbers import bindings
 from dualmode.member.server import MemberServer
+from dualmode.peer.transport import PeerTransport
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
 from dualmode.rpc.gateway import JsonNotFoundRoute, json_routes
@@ -29,7 +31,7 @@ from dualmode.status.rpc_metrics import rpc_bindings
 class MemberRoutes:
     """The routes of one member. `deadlines` wants the edge's tick."""
 
-    def __init__(self, settings: MemberSettings, member: MemberServer) -> None:
+    def __init__(self, settings: MemberSettings, member: MemberServer, transport: PeerTransport) -> None:
         serving = settings.serving
         calls = ClientCalls(member.replica)
         shared = Shared(calls.before, serving.max_request_bytes + limits.GRPC_OVERHEAD_BYTES)
@@ -42,6 +44,7 @@ class MemberRoutes:
         self._table = MethodTable([*methods, *ReflectionService(services).methods()], shared)
         metrics = MetricsPage(ProcessPage().render)
         metrics.bind(bindings(member, settings.storage.quota_bytes or 0))
+        metrics.bind(peer_bindings(transport))
         metrics.bind(rpc_bindings(self._table))
         metrics.bind(process_bindings())
         metrics.bind({"etcd_server_client_requests_total": calls.counts})

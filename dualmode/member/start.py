@@ -125,6 +125,11 @@ def _options(settings: MemberSettings) -> MemberOptions:
         max_learners=settings.cluster.max_learners,
         strict_reconfig_check=settings.cluster.strict_reconfig_check,
         initial_tick_advance=raft.initial_tick_advance,
+        initial_corrupt_check=settings.checks.initial_corrupt_check,
+        corrupt_check_seconds=settings.checks.corrupt_check_seconds,
+        compact_hash_check_seconds=(
+            settings.checks.compact_hash_check_seconds if settings.checks.compact_hash_check else 0.0
+        ),
         lease_checkpoint=settings.checks.lease_checkpoint,
         lease_checkpoint_persist=settings.checks.lease_checkpoint_persist,
         watch_progress_seconds=settings.serving.watch_progress_seconds,
@@ -145,12 +150,14 @@ async def _live(
     ready: Callable[[], None],
     stopping: trio.Event,
 ) -> None:
-    routes = MemberRoutes(settings, member)
+    routes = MemberRoutes(settings, member, peering.transport)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_close_when, stopping, serving, nursery.cancel_scope)
-        nursery.start_soon(_close_when, peering.removed, serving, nursery.cancel_scope)
+        nursery.start_soon(_close_when, stopping, peering, serving, nursery.cancel_scope)
+        nursery.start_soon(_close_when, peering.removed, peering, serving, nursery.cancel_scope)
         await nursery.start(peering.run)
         await nursery.start(serving.run_peers, peering.mux())
+        if member.options.initial_corrupt_check:
+            await peering.checks.check_at_start()
         await nursery.start(member.run)
         urls = [str(url) for url in settings.cluster.advertise_client_urls]
         await peering.announce(settings.name, urls)
@@ -160,10 +167,11 @@ async def _live(
         ready()
 
 
-async def _close_when(stopping: trio.Event, serving: Serving, everything: trio.CancelScope) -> None:
+async def _close_when(stopping: trio.Event, peering: Peering, serving: Serving, everything: trio.CancelScope) -> None:
     await stopping.wait()
     _log.info("closing member")
     await serving.close()
+    await peering.hand_over()
     everything.cancel()
 
 

@@ -18,6 +18,7 @@ from dualmode import limits, log
 from dualmode.edge.tls import ClientTls
 from dualmode.errors import PeerError
 from dualmode.http.routing import Link
+from dualmode.metrics import Histogram, exponential_buckets
 from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
 from dualmode.peer.codec import encode_message
 from dualmode.peer.dial import OpenedStream, opened_stream
@@ -51,13 +52,14 @@ class Attached:
         self.stream_id = stream_id
         self.encoder: AppendEncoder | MessageEncoder = AppendEncoder() if kind == APPEND else MessageEncoder()
 
-    def send(self, messages: list[Message]) -> bool:
-        """False when the peer has too much to read already: nothing was sent."""
+    def send(self, messages: list[Message]) -> int:
+        """The bytes that were sent; 0 when the peer has too much to read already."""
         if self.link.unsent_bytes(self.stream_id) > limits.PEER_UNSENT_BYTES:
-            return False
+            return 0
         encode = self.encoder.encode
-        self.link.send_data(self.stream_id, b"".join([encode(message) for message in messages]))
-        return True
+        data = b"".join([encode(message) for message in messages])
+        self.link.send_data(self.stream_id, data)
+        return len(data)
 
     def beat(self) -> None:
         """Says that somebody is there."""
@@ -72,11 +74,21 @@ class Attached:
 class PeerCounters:
     """Plain integers for the metrics etcd_network_peer_*."""
 
-    __slots__ = ("disconnects", "received_bytes", "round_trip_seconds", "send_failures", "sent_bytes")
+    __slots__ = (
+        "disconnects",
+        "received_bytes",
+        "round_trip_seconds",
+        "send_failures",
+        "sent_bytes",
+        "snapshots_failed",
+        "snapshots_received",
+        "snapshots_sent",
+    )
 
     def __init__(self) -> None:
         self.sent_bytes = self.received_bytes = self.send_failures = self.disconnects = 0
-        self.round_trip_seconds = 0.0
+        self.snapshots_sent = self.snapshots_failed = self.snapshots_received = 0
+        self.round_trip_seconds = Histogram(exponential_buckets(0.0001, 2, 16))
 
 
 class RemotePeer:
@@ -148,7 +160,9 @@ class RemotePeer:
         if attached is None:
             for message in messages:
                 self._post(message)
-        elif not attached.send(messages):
+        elif sent := attached.send(messages):
+            self.counters.sent_bytes += sent
+        else:
             self._failed()
 
     def _failed(self) -> None:

@@ -98,7 +98,9 @@ class _Intake:
             _log.warning("a snapshot from the leader cannot be used", error=str(fault))
             error(self._link, self._stream_id, 500, f"failed to process raft message ({fault})", more)
             return
-        self._transport.snapshots_received += 1
+        peer = self._transport.peers.get(message.sender)
+        if peer is not None:
+            peer.counters.snapshots_received += 1
         self._link.respond(self._stream_id, Fields((b":status", b"204"), *more), b"")
 
     async def _next(self) -> bytes:

@@ -49,8 +49,6 @@ class PeerTransport:
         self._waiting: list[Callable[[], None]] = []
         self._http: httpx.AsyncClient | None = None
         self._http_context: ssl.SSLContext | None = None
-        #: Snapshots sent and taken, for the metrics.
-        self.snapshots_sent = self.snapshots_failed = self.snapshots_received = 0
 
     # --- Who they are ----------------------------------------------------------------------------------------
 
@@ -136,8 +134,10 @@ class PeerTransport:
         except (httpx.HTTPError, OSError, PeerError, ValueError) as error:
             _log.warning("failed to send a snapshot", to=f"{message.to:x}", error=str(error) or type(error).__name__)
         finally:
-            self.snapshots_sent += ok
-            self.snapshots_failed += not ok
+            peer = self.peers.get(message.to)
+            if peer is not None:
+                peer.counters.snapshots_sent += ok
+                peer.counters.snapshots_failed += not ok
             if not ok:
                 self.receiver.report_unreachable(message.to)
             self.receiver.report_snapshot(message.to, ok)
@@ -211,7 +211,7 @@ class PeerTransport:
             await self._client().get(f"{peer.peer_urls[0]}/raft/probing")
         except (httpx.HTTPError, OSError, ValueError):
             return
-        peer.counters.round_trip_seconds = trio.current_time() - began
+        peer.counters.round_trip_seconds.observe(trio.current_time() - began)
 
     def _client(self) -> httpx.AsyncClient:
         """For everything that is not a stream; made anew when certificate files have changed."""

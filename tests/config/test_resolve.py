@@ -114,12 +114,13 @@ def test_tls_groups_do_not_mix() -> None:
 @pytest.mark.parametrize(
     ("line", "checks"),
     [
-        ("", (False, False)),
+        ("", (True, False)),
+        ("--initial-corrupt-check=false", (False, False)),
         ("--experimental-initial-corrupt-check", (True, False)),
         ("--feature-gates=InitialCorruptCheck=true", (True, False)),
         ("--feature-gates=AllAlpha=true", (True, True)),
         ("--feature-gates=AllAlpha=true,InitialCorruptCheck=false", (False, True)),
-        ("--feature-gates=AllBeta=true", (False, False)),
+        ("--feature-gates=AllBeta=true", (True, False)),
     ],
 )
 def test_features(line: str, checks: tuple[bool, bool]) -> None:

@@ -17,6 +17,7 @@ from dualmode.edge.tls import ClientTls
 from dualmode.errors import RpcError
 from dualmode.http.routing import Mux
 from dualmode.member.cluster.announcing import Announcer
+from dualmode.member.cluster.corruption import CorruptionChecks
 from dualmode.member.cluster.peer_answers import PeerAnswers
 from dualmode.member.cluster.versions import VersionMonitor
 from dualmode.member.server import MemberServer
@@ -56,6 +57,14 @@ class Peering:
         )
         self.announcer = Announcer(self._replica, member.request_ids.next)
         self.versions = VersionMonitor(self._replica, self.client, self.announcer)
+        self.checks = CorruptionChecks(
+            self._replica,
+            self.client,
+            opened.cluster_id,
+            member.maintenance.hash_by_revision,
+            interval_seconds=member.options.corrupt_check_seconds,
+            compaction_interval_seconds=member.options.compact_hash_check_seconds,
+        )
         self._sender = SnapshotSender(
             self._replica, member.snapshot_files, member.surroundings.run_blocking, self.transport.send_snapshot
         )
@@ -86,6 +95,8 @@ class Peering:
             await nursery.start(self.transport.run)
             nursery.start_soon(self._sender.run)
             nursery.start_soon(self.versions.run)
+            nursery.start_soon(self.checks.run)
+            nursery.start_soon(self._hurry_first_election)
             task_status.started()
 
     async def announce(self, name: str, client_urls: list[str]) -> None:
@@ -97,6 +108,36 @@ class Peering:
             with suppress(RpcError):
                 await self.announcer.announce_version(dualmode.ETCD_CLUSTER_VERSION)
         _log.info("enabled capabilities for version", cluster_version=membership.cluster_version)
+
+    async def hand_over(self) -> None:
+        """Before a leader stops, the voter that has been connected for longest becomes leader, so that nobody waits
+        for an election timeout; given up when that takes longer than one."""
+        replica, since = self._replica, self.transport.active_since
+        if not replica.is_leader or replica.has_sole_voter:
+            return
+        connected = ((since(voter), voter) for voter in replica.conf_state.voters)
+        others = [(at, voter) for at, voter in connected if at is not None]
+        if not others:
+            return
+        successor = min(others)[1]
+        _log.info("handing over the leadership", to=f"{successor:x}")
+        replica.transfer_leadership(successor)
+        with trio.move_on_after(self._member.options.election_seconds):
+            while replica.is_leader:  # noqa: ASYNC110 - nobody tells of every change of leader
+                await trio.sleep(limits.LEADER_RETRY_SECONDS)
+
+    async def _hurry_first_election(self) -> None:
+        """Nobody leads yet, or the leader is about to be heard: not much is left of the first election timeout once
+        peers are connected (etcd `adjustTicks`)."""
+        options = self._member.options
+        if not options.initial_tick_advance or self._replica.has_sole_voter:
+            return
+        with trio.move_on_after(limits.TICK_ADVANCE_WAIT_SECONDS):
+            while all(peer.active_since is None for peer in self.transport.peers.values()):  # noqa: ASYNC110
+                await trio.sleep(limits.LEADER_RETRY_SECONDS)
+        ticks = round(options.election_seconds / options.heartbeat_seconds)
+        if not self._replica.has_leader:
+            self._replica.hurry(max(0, ticks - 2))
 
     # --- peer.interface.RaftReceiver -------------------------------------------------------------------------
 

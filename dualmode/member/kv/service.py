@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.member.apply import requests
 from dualmode.member.auth.access import Access
@@ -58,6 +59,8 @@ class KvService:
         if len(message) > 2 and message[0] == _KEY_TAG and message[1] == len(message) - 2 < _ONE_BYTE_LENGTHS:
             if self._replica.can_read_now:
                 self._answer_get(call, message[2:])
+            elif self._replica.is_learner:
+                raise errors.NOT_SUPPORTED_FOR_LEARNER
             else:
                 self._replica.when_readable(lambda: self._answer_get(call, message[2:]), call)
             return
@@ -65,6 +68,8 @@ class KvService:
         checks.check_range(request)
         if request.serializable:
             self._answer_range(call, request)
+        elif self._replica.is_learner:
+            raise errors.NOT_SUPPORTED_FOR_LEARNER
         else:
             self._replica.when_readable(lambda: self._answer_range(call, request), call)
 

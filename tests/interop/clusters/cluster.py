@@ -1,4 +1,4 @@
-"""Does: a cluster of member processes on loopback, each ours or etcd's; members come, go, crash, freeze and are cut off.
+"""Does: a cluster of member processes on loopback, ours or etcd's; members come, go, crash, freeze and are cut off.
 
 What members say to each other goes through a relay in front of each peer port (`relay.py`), so that a test can cut one
 off without any right over the machine's network.
@@ -84,7 +84,7 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         for member in self.members.values():
             if member.process is not None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, AssertionError):
                     member.signal(signal.SIGCONT)
                 member.process.kill()
         self.relays.stop()
@@ -149,9 +149,7 @@ class Cluster:
         arguments = ["member", "add", name, f"--peer-urls={member.peer_url}"]
         self._retried(*arguments, *(["--learner"] if learner else []), via=via, without=name)
         listed = self.list(via, without=name)
-        initial = ",".join(
-            f"{self._name_of(one)}={url}" for one in listed for url in one["peerURLs"]
-        )
+        initial = ",".join(f"{self._name_of(one)}={url}" for one in listed for url in one["peerURLs"])
         self.launch(member, initial)
         member.running.wait_ready()
         self.learn_ids()
@@ -230,9 +228,7 @@ class Cluster:
 
     def endpoints(self, without: str = "") -> str:
         """Of all members that run."""
-        return ",".join(
-            one.target for one in self.members.values() if one.process is not None and one.name != without
-        )
+        return ",".join(one.target for one in self.members.values() if one.process is not None and one.name != without)
 
     def ctl(
         self, *arguments: str, via: str | None = None, without: str = "", check: bool = True
