@@ -129,6 +129,8 @@ GROUPS: Final = (
             Option("discovery-password", TEXT, "", "v3 discovery: password.", since="3.6", is_secret=True),
             Option("strict-reconfig-check", SWITCH, "true", "Refuse changes of members that would lose the quorum."),
             Option("max-learners", COUNT, "1", "Members that may be learners at once.", since="3.6"),
+            Option("highest-cluster-version", choice("3.4", "3.5", "3.6"), "3.6",
+                   "Lead the cluster no higher, so that older members of etcd can still join.", since=OURS),
             Option("force-new-cluster", SWITCH, "false", "Disaster recovery: forget all other members. Unsafe."),
             Option("next-cluster-version-compatible", SWITCH, "false", "Join a cluster one minor ahead.",
                    ignored="members of 3.4 to 3.6 work with us as they are"),

@@ -177,6 +177,7 @@ def _cluster(values: Values) -> ClusterSettings:
         discovery=discovery,
         strict_reconfig_check=values["strict-reconfig-check"],
         max_learners=values["max-learners"],
+        highest_version=values["highest-cluster-version"],
         force_new_cluster=values["force-new-cluster"],
         downgrade_check_seconds=_seconds(values, "downgrade-check-time"),
     )

@@ -113,6 +113,7 @@ class ClusterSettings:
     discovery: DiscoverySettings
     strict_reconfig_check: bool
     max_learners: int
+    highest_version: str  #: "3.6": the cluster's version is raised no higher
     force_new_cluster: bool
     downgrade_check_seconds: float
 

@@ -33,6 +33,7 @@ class MemberOptions:
     auto_compaction_seconds: float = 0.0  #: periodic; 0: never
     auto_compaction_revisions: int = 0  #: revision; 0: never
     max_learners: int = limits.MAX_LEARNERS
+    highest_cluster_version: str = "3.6"
     strict_reconfig_check: bool = True
     initial_tick_advance: bool = True
     initial_corrupt_check: bool = True

@@ -123,6 +123,7 @@ def _options(settings: MemberSettings) -> MemberOptions:
         auto_compaction_seconds=settings.storage.retention_seconds,
         auto_compaction_revisions=settings.storage.retention_revisions,
         max_learners=settings.cluster.max_learners,
+        highest_cluster_version=settings.cluster.highest_version,
         strict_reconfig_check=settings.cluster.strict_reconfig_check,
         initial_tick_advance=raft.initial_tick_advance,
         initial_corrupt_check=settings.checks.initial_corrupt_check,

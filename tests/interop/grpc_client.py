@@ -31,6 +31,7 @@ UNARY: Final[dict[str, tuple[str, str, str]]] = {
     "LeaseTimeToLive": ("Lease", "LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"),
     "LeaseLeases": ("Lease", "LeaseLeasesRequest", "LeaseLeasesResponse"),
     "HashKV": ("Maintenance", "HashKVRequest", "HashKVResponse"),
+    "Downgrade": ("Maintenance", "DowngradeRequest", "DowngradeResponse"),
     "Status": ("Maintenance", "StatusRequest", "StatusResponse"),
     "MemberList": ("Cluster", "MemberListRequest", "MemberListResponse"),
 }

@@ -71,6 +71,14 @@ class Announcer:
         await self._announce(requests.CLUSTER_VERSION_SET, request, "/0/version", version)
         _log.info("updated cluster version", cluster_version=version)
 
+    async def end_downgrade(self) -> None:
+        """All members have the version of the downgrade. Raises as `announce_version`."""
+        request = membershippb.DowngradeInfoSetRequest(enabled=False)
+        reply = AwaitableReply()
+        self._replica.propose(requests.DOWNGRADE_INFO_SET, request.SerializeToString(), request, reply)
+        await reply.result()
+        _log.info("the downgrade is complete")
+
     async def _announce(self, kind: int, request: Any, path: str, value: str) -> None:
         reply = AwaitableReply()
         if self._needs_old_form():

@@ -56,7 +56,9 @@ class Peering:
             identity, self, snapshot_dir=snapshot_dir, stream_tls=stream_tls, call_tls=call_tls
         )
         self.announcer = Announcer(self._replica, member.request_ids.next)
-        self.versions = VersionMonitor(self._replica, self.client, self.announcer)
+        self.versions = VersionMonitor(
+            self._replica, self.client, self.announcer, member.options.highest_cluster_version
+        )
         self.checks = CorruptionChecks(
             self._replica,
             self.client,
@@ -106,7 +108,7 @@ class Peering:
         membership = self._replica.applier.membership
         while membership.cluster_version is None and len(membership) == 1:
             with suppress(RpcError):
-                await self.announcer.announce_version(dualmode.ETCD_CLUSTER_VERSION)
+                await self.announcer.announce_version(f"{self._member.options.highest_cluster_version}.0")
         _log.info("enabled capabilities for version", cluster_version=membership.cluster_version)
 
     async def hand_over(self) -> None:

@@ -1,8 +1,9 @@
 """Does: finds out which version the whole cluster has, and has it agreed on when this member leads (etcd
 `monitorVersions`).
 
-The cluster's version is the lowest of its members'. It only rises, and only when every member has been heard; while a
-downgrade is under way it may go down by one minor version.
+The cluster's version is the lowest of its members'. It only rises, and only when every member has been heard; an
+operator who enables a downgrade has it go down by one minor version at once, so that members of that version may join,
+and the downgrade is over when all have it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ _log = log.get("member")
 _LOWEST = "3.0.0"
 
 
-def cluster_version_of(versions: dict[int, str | None]) -> str | None:
-    """The version of a cluster whose members have these; None while one has not been heard of."""
+def cluster_version_of(versions: dict[int, str | None], highest: str) -> str | None:
+    """The version of a cluster whose members have these, but not above `highest`; None while one has not been heard
+    of."""
     known = [release_of(version) for version in versions.values() if version is not None]
     if not known or len(known) < len(versions):
         return None
-    major, minor = min(known)
+    major, minor = min(*known, release_of(highest))
     return f"{major}.{minor}.0"
 
 
@@ -40,20 +42,20 @@ def next_version(current: str | None, decided: str | None, downgrade_target: str
         return decided or _LOWEST
     if decided is None:
         return None
-    if release_of(decided) > release_of(current):
-        return None if downgrade_target else decided
-    if release_of(decided) < release_of(current) and downgrade_target and decided == downgrade_target:
-        return decided
-    return None
+    if downgrade_target:
+        is_lower = release_of(downgrade_target) < min(release_of(current), release_of(decided))
+        return downgrade_target if is_lower else None
+    return decided if release_of(decided) > release_of(current) else None
 
 
 class VersionMonitor:
     """Looks every few seconds, and when this member begins to lead. `run` is its task."""
 
-    def __init__(self, replica: Replica, client: PeerClient, announcer: Announcer) -> None:
+    def __init__(self, replica: Replica, client: PeerClient, announcer: Announcer, highest: str) -> None:
         self._replica = replica
         self._client = client
         self._announcer = announcer
+        self._highest = highest
         self._wake = trio.Event()
         #: By member id; None: not heard of at the last look.
         self.versions: dict[int, str | None] = {}
@@ -76,13 +78,15 @@ class VersionMonitor:
     async def _look(self) -> None:
         await self._ask_all()
         applier = self._replica.applier
-        wanted = next_version(
-            applier.membership.cluster_version, cluster_version_of(self.versions), applier.downgrade.target_version
-        )
-        if wanted is None or not self._replica.is_leader:
+        decided, target = cluster_version_of(self.versions, self._highest), applier.downgrade.target_version
+        wanted = next_version(applier.membership.cluster_version, decided, target)
+        if not self._replica.is_leader:
             return
         try:
-            await self._announcer.announce_version(wanted)
+            if wanted is not None:
+                await self._announcer.announce_version(wanted)
+            elif target and decided == target:
+                await self._announcer.end_downgrade()
         except RpcError as error:
             _log.warning("failed to update the cluster version", cluster_version=wanted, error=error.message)
 

@@ -54,6 +54,7 @@ class ClusterMember:
     flags: tuple[str, ...] = ()
     process: ServerProcess | None = None
     id: int = 0
+    is_learner: bool = False
 
     @property
     def target(self) -> str:
@@ -138,6 +139,7 @@ class Cluster:
             for member in self.members.values():
                 if member.peer_url in one["peerURLs"]:
                     member.id = one["ID"]
+                    member.is_learner = one["isLearner"]
 
     # --- Changing ----------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ class Cluster:
     ) -> ClusterMember:
         """Adds a member and starts it; returns when it serves."""
         member = self._make(name, program, flags)
+        member.is_learner = learner
         arguments = ["member", "add", name, f"--peer-urls={member.peer_url}"]
         self._retried(*arguments, *(["--learner"] if learner else []), via=via, without=name)
         listed = self.list(via, without=name)
@@ -193,6 +196,7 @@ class Cluster:
             return result.returncode == 0
 
         eventually(tried, f"{name} is promoted")
+        self.members[name].is_learner = False
 
     def stop(self, name: str) -> None:
         self.members[name].running.stop()
@@ -227,8 +231,9 @@ class Cluster:
     # --- Asking ------------------------------------------------------------------------------------------------
 
     def endpoints(self, without: str = "") -> str:
-        """Of all members that run."""
-        return ",".join(one.target for one in self.members.values() if one.process is not None and one.name != without)
+        """Of all members that run and answer everything, which learners do not."""
+        members = (one for one in self.members.values() if one.process is not None and not one.is_learner)
+        return ",".join(one.target for one in members if one.name != without)
 
     def ctl(
         self, *arguments: str, via: str | None = None, without: str = "", check: bool = True
@@ -291,7 +296,7 @@ class Cluster:
         """Name -> (revision, HashKV at it), of every member that runs."""
         found = {}
         for name, member in self.members.items():
-            if member.process is not None:
+            if member.process is not None and not member.is_learner:
                 [answer] = json.loads(self.ctl("endpoint", "hashkv", "-w", "json", via=name).stdout)
                 fields = answer["HashKV"]
                 found[name] = (fields["header"]["revision"], fields.get("hash", 0))

@@ -30,6 +30,7 @@ class Workload:
         self.leases: list[int] = []
         self.done = self.failed = 0
         self._number = 0
+        self._compacted = 0
 
     def close(self) -> None:
         for client in self._clients:
@@ -116,8 +117,10 @@ class Workload:
 
     def _compact(self, client: Client) -> None:
         revision = client.Range(key=b"x").header.revision
-        if revision > 100:
-            client.Compact(revision=revision - self._random.randrange(1, 100))
+        revision -= self._random.randrange(1, 100)
+        if revision > self._compacted:
+            self._compacted = revision
+            client.Compact(revision=revision)
 
     def check(self, client: Client) -> None:
         """Everything acknowledged is there. Raises AssertionError with the first that is not."""
