@@ -18,6 +18,7 @@ from dualmode.errors import StartError, StorageError
 from dualmode.member import identity
 from dualmode.member.cluster.conf_changes import add_member_entry
 from dualmode.member.cluster.joining import JoinedCluster
+from dualmode.member.cluster.starting_anew import lone_member_entries
 from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.snapshots import places
 from dualmode.peer.member import Member
@@ -62,8 +63,11 @@ class OpenMember:
             self.backend.close()
 
 
-def open_member(member_dir: Path, wal_dir: Path, bootstrap: Bootstrap) -> OpenMember:
-    """Opens the member in `member_dir`, made from `bootstrap` when there is none yet.
+def open_member(
+    member_dir: Path, wal_dir: Path, bootstrap: Bootstrap, alone_at: tuple[str, ...] | None = None
+) -> OpenMember:
+    """Opens the member in `member_dir`, made from `bootstrap` when there is none yet. With `alone_at` (its peer URLs)
+    it forgets all other members of its cluster.
 
     Raises `StorageError` for what is damaged, locked or not writable; `StartError` when the bootstrap does not fit.
     """
@@ -79,6 +83,8 @@ def open_member(member_dir: Path, wal_dir: Path, bootstrap: Bootstrap) -> OpenMe
             if recovered.repaired:
                 _log.warning("repaired the write-ahead log", detail=recovered.repaired)
             _check_fits(store, recovered, log_snapshot)
+            if alone_at is not None and not is_new:
+                recovered = _forget_others(wal, recovered, log_snapshot, alone_at)
         except BaseException:
             wal.close()
             raise
@@ -138,6 +144,21 @@ def _write_bootstrap(directory: Path, members: list[Member]) -> None:
         wal.sync()
     finally:
         wal.close()
+
+
+def _forget_others(
+    wal: WriteAheadLog, recovered: Recovered, log_snapshot: LogSnapshot, peer_urls: tuple[str, ...]
+) -> Recovered:
+    own_id = etcdserverpb.Metadata.FromString(recovered.metadata).NodeID
+    term, vote, _ = recovered.hard_state or (log_snapshot.term, 0, 0)
+    entries = [Entry(EntryType(one.type), one.term, one.index, one.data) for one in recovered.entries]
+    last_index = entries[-1].index if entries else log_snapshot.index
+    added = lone_member_entries(own_id, peer_urls, log_snapshot.conf_state, entries, term, last_index)
+    _log.warning("forcing a new cluster: this member forgets all others", changes=len(added), last_index=last_index)
+    state = HardState(term, vote, last_index + len(added))
+    wal.append(added, state)
+    wal.sync()
+    return Recovered(recovered.metadata, state, [*entries, *added], recovered.repaired)  # type: ignore[list-item]
 
 
 def _check_fits(store: Store, recovered: Recovered, log_snapshot: LogSnapshot) -> None:

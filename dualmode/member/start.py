@@ -50,7 +50,8 @@ async def run(settings: MemberSettings, *, ready: Callable[[], None]) -> None:
         client = PeerClient(call_tls)
         bootstrap = await _bootstrap(settings, client)
         claim(settings.data_dir, Mode.MEMBER)
-        opened = open_member(settings.member_dir, settings.storage.wal_dir, bootstrap)
+        urls_alone = tuple(map(str, cluster.advertise_peer_urls)) if cluster.force_new_cluster else None
+        opened = open_member(settings.member_dir, settings.storage.wal_dir, bootstrap, urls_alone)
     except BaseException:
         serving.abandon()
         raise
