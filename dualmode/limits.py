@@ -415,3 +415,7 @@ JOIN_CALL_SECONDS: Final = 10.0
 TICK_ADVANCE_WAIT_SECONDS: Final = 5.0
 #: etcd's wait for what was committed when a lease call came from another member.
 WAIT_APPLIED_SECONDS: Final = 1.0
+#: A discovery service that does not answer is asked again after ever longer pauses, up to this.
+DISCOVERY_PAUSE_SECONDS: Final = 256.0
+#: Members that a new cluster may be made of: more voters than this only make it slower.
+DISCOVERY_MEMBERS: Final = 64

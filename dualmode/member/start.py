@@ -20,8 +20,10 @@ from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError, StorageError
 from dualmode.member.auth.assembly import AuthOptions
+from dualmode.member.cluster.discovery import members_by_service, members_by_srv
 from dualmode.member.cluster.joining import check_is_new, join
 from dualmode.member.cluster.peering import Peering
+from dualmode.member.identity import member_id
 from dualmode.member.opening import Bootstrap, open_member
 from dualmode.member.options import MemberOptions
 from dualmode.member.routes import MemberRoutes
@@ -81,9 +83,19 @@ async def _bootstrap(settings: MemberSettings, client: PeerClient) -> Bootstrap:
     cluster = settings.cluster
     if list_segments(settings.storage.wal_dir):
         return Bootstrap("", {}, "")
-    if cluster.discovery.is_wanted:
-        raise StartError("discovery of members is not there yet: name them with --initial-cluster")
     members = {name: tuple(map(str, urls)) for name, urls in cluster.initial_cluster.items()}
+    discovery, advertised = cluster.discovery, tuple(map(str, cluster.advertise_peer_urls))
+    if discovery.url:
+        raise StartError(
+            "--discovery asks for etcd's v2 discovery service, which nobody runs any more: use --discovery-endpoints "
+            "with --discovery-token (v3), --discovery-srv, or --initial-cluster"
+        )
+    if discovery.srv_domain:
+        members = await members_by_srv(settings.name, cluster.advertise_peer_urls, discovery)
+    if discovery.endpoints and not cluster.is_existing:
+        own_id = member_id(advertised, discovery.token)
+        members = await members_by_service(settings.name, own_id, advertised, discovery)
+        return Bootstrap(settings.name, members, discovery.token)
     if cluster.is_existing:
         joined = await join(settings.name, members, client)
         return Bootstrap(settings.name, members, cluster.token, joined)

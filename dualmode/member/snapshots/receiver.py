@@ -60,8 +60,11 @@ class SnapshotReceiver:
         afterwards in any case, and what was made of it as well unless Raft takes it."""
         snapshot = message.snapshot
         assert snapshot is not None, "the transport hands in snapshots only"
+        applied_index = self._replica.store.applied_index
         try:
-            if snapshot.metadata.index > self._replica.store.applied_index:
+            # One that Raft did not want, because the log was quicker, is of no use any more.
+            await self._run_blocking(places.drop_older, self._member_dir, applied_index)
+            if snapshot.metadata.index > applied_index:
                 _log.info("loading a snapshot from the leader", snapshot_index=snapshot.metadata.index)
                 await self._run_blocking(make_incoming, self._member_dir, snapshot, file)
         finally:
