@@ -39,6 +39,9 @@ class Certificates:
     server_key: Path
     client_certificate: Path
     client_key: Path
+    #: Of a member, which is a server and a client to the others.
+    peer_certificate: Path
+    peer_key: Path
 
     def client_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.authority))
@@ -61,12 +64,16 @@ def make_certificates(directory: Path) -> Certificates:
     authority = trustme.CA()
     server = authority.issue_cert("127.0.0.1", "localhost")
     client = authority.issue_cert("client@example.org", common_name="interop-client")
-    made = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "server-key", "client", "client-key")))
+    peer = authority.issue_cert("127.0.0.1", "localhost", common_name="member")
+    names = ("ca", "server", "server-key", "client", "client-key", "peer", "peer-key")
+    made = Certificates(*(directory / f"{name}.pem" for name in names))
     authority.cert_pem.write_to_path(str(made.authority))
     server.cert_chain_pems[0].write_to_path(str(made.server_certificate))
     server.private_key_pem.write_to_path(str(made.server_key))
     client.cert_chain_pems[0].write_to_path(str(made.client_certificate))
     client.private_key_pem.write_to_path(str(made.client_key))
+    peer.cert_chain_pems[0].write_to_path(str(made.peer_certificate))
+    peer.private_key_pem.write_to_path(str(made.peer_key))
     return made
 
 

@@ -75,6 +75,8 @@ class Cluster:
 
     directory: Path
     flags: tuple[str, ...] = ()
+    #: https between members, with what TLS flags say.
+    is_peer_tls: bool = False
     members: dict[str, ClusterMember] = field(default_factory=dict)
     relays: Relays = field(default_factory=Relays)
 
@@ -90,11 +92,15 @@ class Cluster:
                 member.process.kill()
         self.relays.stop()
 
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.is_peer_tls else "http"
+
     # --- Starting ----------------------------------------------------------------------------------------------
 
     def _make(self, name: str, program: str, flags: tuple[str, ...]) -> ClusterMember:
         listen_port = free_port()
-        peer_url = f"http://127.0.0.1:{self.relays.open(name, listen_port)}"
+        peer_url = f"{self._scheme}://127.0.0.1:{self.relays.open(name, listen_port)}"
         member = ClusterMember(name, program, self.directory / name, free_port(), listen_port, peer_url, flags)
         self.members[name] = member
         return member
@@ -120,7 +126,7 @@ class Cluster:
             f"--data-dir={member.directory}",
             f"--listen-client-urls={client_url}",
             f"--advertise-client-urls={client_url}",
-            f"--listen-peer-urls=http://127.0.0.1:{member.listen_port}",
+            f"--listen-peer-urls={self._scheme}://127.0.0.1:{member.listen_port}",
             f"--initial-advertise-peer-urls={member.peer_url}",
             f"--initial-cluster={initial_cluster}",
             f"--initial-cluster-state={state}",
@@ -144,9 +150,15 @@ class Cluster:
     # --- Changing ----------------------------------------------------------------------------------------------
 
     def add(
-        self, name: str, program: str, learner: bool = False, flags: tuple[str, ...] = (), via: str | None = None
+        self,
+        name: str,
+        program: str,
+        learner: bool = False,
+        flags: tuple[str, ...] = (),
+        via: str | None = None,
+        wait: bool = True,
     ) -> ClusterMember:
-        """Adds a member and starts it; returns when it serves."""
+        """Adds a member and starts it; returns when it serves, unless told not to wait."""
         member = self._make(name, program, flags)
         member.is_learner = learner
         arguments = ["member", "add", name, f"--peer-urls={member.peer_url}"]
@@ -154,8 +166,9 @@ class Cluster:
         listed = self.list(via, without=name)
         initial = ",".join(f"{self._name_of(one)}={url}" for one in listed for url in one["peerURLs"])
         self.launch(member, initial)
-        member.running.wait_ready()
-        self.learn_ids()
+        if wait:
+            member.running.wait_ready()
+            self.learn_ids()
         return member
 
     def _name_of(self, listed: dict[str, Any]) -> str:
