@@ -17,8 +17,9 @@ from dualmode.errors import PeerError
 from dualmode.raft import ConfState, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
 from dualmode.storage.varints import varint
 
-_ENTRY_TYPES: Final = tuple(EntryType)
-_MESSAGE_TYPES: Final = tuple(MessageType)
+#: By number; a number that is none of theirs raises KeyError.
+_ENTRY_TYPES: Final = {kind.value: kind for kind in EntryType}
+_MESSAGE_TYPES: Final = {kind.value: kind for kind in MessageType}
 #: Field 9 of a message that carries no snapshot: an empty configuration, index 0, term 0.
 _NO_SNAPSHOT: Final = b"\x4a\x0a\x12\x08\x0a\x02\x28\x00\x10\x00\x18\x00"
 
@@ -40,7 +41,7 @@ def decode_entry(data: bytes) -> Entry:
     """Raises `PeerError`."""
     try:
         return _entry(raftpb.Entry.FromString(data))
-    except (DecodeError, IndexError) as error:
+    except (DecodeError, KeyError) as error:
         raise PeerError(f"not a Raft entry: {error}") from None
 
 
@@ -84,7 +85,7 @@ def decode_message(data: bytes) -> Message:
         read = raftpb.Message.FromString(data)
         kind = _MESSAGE_TYPES[read.type]
         entries = [_entry(one) for one in read.entries]
-    except (DecodeError, IndexError) as error:
+    except (DecodeError, KeyError) as error:
         raise PeerError(f"not a Raft message: {error}") from None
     return Message(
         kind,
