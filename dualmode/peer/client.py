@@ -115,7 +115,7 @@ class PeerClient:
         except trio.TooSlowError:
             raise PeerError(f"{url}: no answer within {self._timeout_seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise PeerError(f"{url}: {error or type(error).__name__}") from None
+            raise PeerError(f"{url}: {str(error) or type(error).__name__}") from None
 
 
 def _read(kind: Any, answer: httpx.Response) -> Any:

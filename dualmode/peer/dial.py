@@ -27,6 +27,7 @@ class OpenedStream:
     def __init__(self, wire: Wire, connection: h11.Connection, response: h11.Response) -> None:
         self._wire = wire
         self._connection = connection
+        self._is_over = False
         self.status = response.status_code
         self.fields: Pairs = tuple((bytes(name).lower(), bytes(value)) for name, value in response.headers)
 
@@ -38,16 +39,17 @@ class OpenedStream:
         """Some bytes of the body, all that have come; b"" at its end. Raises `PeerError`, `OSError`, and
         `trio.TooSlowError` when nothing has come for the time that a peer may be silent."""
         pieces: list[bytes] = []
-        while True:
+        while not self._is_over:
             event = _next(self._connection)
             if type(event) is h11.Data:
                 pieces.append(bytes(event.data))
+            elif event is not h11.NEED_DATA:
+                self._is_over = True
             elif pieces:
-                return b"".join(pieces)
-            elif event is h11.NEED_DATA:
-                await _feed(self._wire, self._connection)
+                break
             else:
-                return b""
+                await _feed(self._wire, self._connection)
+        return b"".join(pieces)
 
     async def read_all(self) -> bytes:
         """A short body, as a refusal has it."""

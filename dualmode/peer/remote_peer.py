@@ -180,7 +180,7 @@ class RemotePeer:
         try:
             await self._post_to_any(encode_message(message))
         except (httpx.HTTPError, OSError, PeerError, ValueError) as error:
-            self.complain(f"cannot send to it: {error or type(error).__name__}")
+            self.complain(f"cannot send to it: {str(error) or type(error).__name__}")
             self._failed()
         finally:
             self._posts -= 1
@@ -222,7 +222,7 @@ class RemotePeer:
                 try:
                     await self._read_once(kind, parse_url(urls[turn % len(urls)]))
                 except (PeerError, OSError, trio.TooSlowError, trio.ClosedResourceError, ValueError) as error:
-                    self.complain(f"the {kind} stream is lost: {error or type(error).__name__}")
+                    self.complain(f"the {kind} stream is lost: {str(error) or type(error).__name__}")
             await trio.sleep(limits.PEER_REDIAL_SECONDS)
 
     async def _read_once(self, kind: str, target: Url) -> None:
