@@ -419,3 +419,7 @@ WAIT_APPLIED_SECONDS: Final = 1.0
 DISCOVERY_PAUSE_SECONDS: Final = 256.0
 #: Members that a new cluster may be made of: more voters than this only make it slower.
 DISCOVERY_MEMBERS: Final = 64
+#: How long an endpoint may take to name the members, or to say how it is.
+PROXY_LOOK_SECONDS: Final = 3.0
+#: Between two questions to the endpoint in use whether it still serves.
+PROXY_HEALTH_SECONDS: Final = 2.0

@@ -32,7 +32,6 @@ _V2 = "the v2 API is gone, as from etcd 3.6"
 _TRACING = "traces are not exported"
 _LOGROTATE = "files of --log-outputs are appended to: let logrotate rotate them (copytruncate)"
 #: Of options about looking for members.
-_NAMED_ENDPOINTS = "the proxy forwards to --endpoints and looks for no others"
 _LONG_GONE = "etcd too has ignored it for years"
 
 GROUPS: Final = (
@@ -227,8 +226,8 @@ GROUPS: Final = (
         (
             Option("endpoints", ENDPOINTS, "", "Members to forward to.", PROXY, OURS,
                    proxy_default="http://127.0.0.1:2379"),
-            Option("endpoints-auto-sync-interval", DURATION, "0", "Ask the cluster for its members (0: never).", PROXY,
-                   "3.5", ignored=_NAMED_ENDPOINTS),
+            Option("endpoints-auto-sync-interval", DURATION, "30s", "Ask the cluster for its members (0: never).",
+                   PROXY, "3.5"),
             Option("namespace", TEXT, "", "A prefix of all keys. Not there yet: refused.", PROXY),
             Option("cert", FILE, "", "Our certificate toward the members.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),
@@ -245,11 +244,10 @@ GROUPS: Final = (
             Option("max-recv-bytes", COUNT, "2147483647", "Size of an answer of a member.", PROXY,
                    ignored="answers pass through in pieces, whatever their size"),
             Option("proxy", choice("off", "readonly", "on"), "off",
-                   "Run as a proxy on a new data dir. readonly is not there yet: refused.", BOTH),
+                   "Run as a proxy on a new data dir. readonly: changes are refused.", BOTH),
             Option("proxy-failure-wait", MILLISECONDS, "5000", "A failed member is left alone so long.", PROXY,
                    ignored="a member that fails comes last in the next round, whenever that is"),
-            Option("proxy-refresh-interval", MILLISECONDS, "30000", "Between two looks at the member list.", PROXY,
-                   ignored=_NAMED_ENDPOINTS),
+            Option("proxy-refresh-interval", MILLISECONDS, "30000", "Between two looks at the member list.", PROXY),
             Option("proxy-dial-timeout", MILLISECONDS, "1000", "To connect to a member.", PROXY),
             Option("proxy-write-timeout", MILLISECONDS, "5000", "Writing to a member.", PROXY,
                    ignored="a member that takes nothing holds its callers back until they give up"),

@@ -109,6 +109,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         log=log_settings(values),
         serving=_serving(values),
         endpoints=() if peer_urls or srv_domain else values["endpoints"],
+        has_named_endpoints=values.is_given("endpoints"),
         member_peer_urls=peer_urls,
         srv_domain=srv_domain,
         srv_name=values["discovery-srv-name"],
@@ -117,6 +118,7 @@ def proxy_settings(values: Values) -> ProxySettings:
             values["cert"], values["key"], values["cacert"], skip_verify=values["insecure-skip-tls-verify"]
         ),
         is_readonly=values["proxy"] == "readonly",
+        refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),
         advertise_client_urls=_given_urls(values, "advertise-client-urls"),
         resolver_prefix=values["resolver-prefix"],
@@ -125,6 +127,13 @@ def proxy_settings(values: Values) -> ProxySettings:
         keepalive_time_seconds=_seconds(values, "dial-keepalive-time"),
         keepalive_timeout_seconds=_seconds(values, "dial-keepalive-timeout"),
     )
+
+
+def _refresh_seconds(values: Values) -> float:
+    """By the flag of etcd's gRPC proxy if it was given, else by that of its v2 proxy."""
+    if values.is_given("endpoints-auto-sync-interval"):
+        return _seconds(values, "endpoints-auto-sync-interval")
+    return float(values["proxy-refresh-interval"] / 1000)
 
 
 def member_peer_urls(values: Values) -> tuple[Url, ...]:

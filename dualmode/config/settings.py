@@ -222,6 +222,7 @@ class ProxySettings:
     log: LogSettings
     serving: ServingSettings
     endpoints: tuple[Url, ...]
+    has_named_endpoints: bool  #: somebody gave them: what is remembered of another cluster does not count then
     #: As etcd's v2 proxy has it: peer URLs (of --initial-cluster) whose /members names the endpoints.
     member_peer_urls: tuple[Url, ...]
     srv_domain: str
@@ -229,6 +230,7 @@ class ProxySettings:
     allows_insecure_srv: bool
     upstream_tls: UpstreamTls
     is_readonly: bool
+    refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
     advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded
     resolver_prefix: str

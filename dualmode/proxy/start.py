@@ -6,8 +6,7 @@ Ready means that clients are served. An endpoint need not answer by then: calls 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -15,7 +14,7 @@ from dualmode import limits, log
 from dualmode.config.option import Mode
 from dualmode.config.settings import ProxySettings, UpstreamTls
 from dualmode.datadir import claim
-from dualmode.edge.mux import MuxBuilder
+from dualmode.edge.mux import Guard, MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
 from dualmode.errors import StartError
@@ -23,15 +22,20 @@ from dualmode.http.engines import ENGINES
 from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
+from dualmode.peer.client import PeerClient
+from dualmode.proxy.cluster_file import ClusterFile
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
+from dualmode.proxy.health_watch import HealthWatch
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.loops import refuse_loops
+from dualmode.proxy.member_finder import MemberFinder
+from dualmode.proxy.read_only import ReadOnlyGuard
 from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
 from dualmode.serving import Serving, until_cancelled
-from dualmode.urls import Url, parse_address
+from dualmode.urls import Url
 
 _log = log.get("proxy")
 
@@ -41,8 +45,13 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
 
     Raises StartError with nothing half-started; later, what a listener raises.
     """
-    targets = endpoints(settings)
+    faults = list(unsupported(settings))
+    if faults:
+        raise StartError("; ".join(faults))
     own = settings.serving
+    tls_for_calls = upstream_tls(settings.upstream_tls, (*settings.endpoints, *settings.member_peer_urls))
+    finder = MemberFinder(settings, ClusterFile(settings.proxy_dir), PeerClient(tls_for_calls))
+    targets = await finder.start()
     await refuse_loops(targets, own.client_urls + own.client_http_urls + own.metrics_urls)
     if settings.advertise_client_urls:
         _log.warning("--advertise-client-urls does nothing in a proxy: MemberList is forwarded")
@@ -55,21 +64,26 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
         serving.abandon()
         raise
     upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds)
+    upstreams.on_change = finder.look_now
     # TLS contexts of its own: httpx sets the protocols offered (ALPN) on those that it is given.
     transports = HttpTransports(upstream_tls(settings.upstream_tls, targets), settings.dial_timeout_seconds)
-    await until_cancelled(lambda stopping: _live(settings, serving, upstreams, transports, ready, stopping))
+    await until_cancelled(lambda stopping: _live(settings, serving, upstreams, finder, transports, ready, stopping))
 
 
 async def _live(
     settings: ProxySettings,
     serving: Serving,
     upstreams: Upstreams,
+    finder: MemberFinder,
     transports: HttpTransports,
     ready: Callable[[], None],
     stopping: trio.Event,
 ) -> None:
     async with transports, trio.open_nursery() as nursery:
         nursery.start_soon(upstreams.run)
+        if settings.refresh_seconds:
+            nursery.start_soon(finder.run, upstreams)
+        nursery.start_soon(HealthWatch(upstreams).run)
         mux = client_mux(settings, upstreams, transports)
         await nursery.start(serving.run, mux, mux, ())
         _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
@@ -80,22 +94,7 @@ async def _live(
         nursery.cancel_scope.cancel()
 
 
-def endpoints(settings: ProxySettings) -> list[Url]:
-    """Where to forward, in an order of this process's own, so that a fleet of proxies spreads.
-
-    Raises StartError, also when the settings ask for what is not supported: forwarding would not be what was meant.
-    """
-    faults = list(unsupported(settings))
-    if faults:
-        raise StartError("; ".join(faults))
-    targets = [parse_address(str(url)) for url in settings.endpoints]
-    if not targets:
-        raise StartError("--endpoints must name at least one member")
-    random.shuffle(targets)
-    return targets
-
-
-def upstream_tls(settings: UpstreamTls, targets: list[Url]) -> ClientTls | None:
+def upstream_tls(settings: UpstreamTls, targets: Sequence[Url]) -> ClientTls | None:
     """TLS toward the members; None when no endpoint asks for it. Raises StartError."""
     if not any(target.is_tls for target in targets):
         return None
@@ -122,11 +121,10 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
 
 def client_mux(settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports) -> Mux:
     """Everything is forwarded: gRPC by its content type, the rest as plain HTTP."""
-    rules = AccessRules(settings.serving.host_whitelist, settings.serving.cors)
-    return (
-        MuxBuilder()
-        .grpc_fallback(GrpcForwardRoute(upstreams))
-        .fallback(HttpForwardRoute(upstreams, transports))
-        .guard(AccessGuard(rules))
-        .build()
-    )
+    access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
+    forward = GrpcForwardRoute(upstreams)
+    guard: Guard = access
+    if settings.is_readonly:
+        read_only = ReadOnlyGuard(forward)
+        guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
+    return MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard).build()

@@ -1,7 +1,6 @@
 """Decides: which settings ask for what the proxy cannot do.
 
-Forwarding as if they had not been given would be worse than not starting: writes would pass a readonly proxy, keys
-would land outside their namespace.
+Forwarding as if they had not been given would be worse than not starting: keys would land outside their namespace.
 """
 
 from __future__ import annotations
@@ -13,13 +12,7 @@ from dualmode.config.settings import ProxySettings
 
 def unsupported(settings: ProxySettings) -> Iterator[str]:
     """One line for each."""
-    if settings.is_readonly:
-        yield "--proxy readonly is not supported: this proxy would forward writes too (--proxy on)"
     if settings.namespace:
         yield "--namespace is not supported: this proxy forwards keys as they are"
     if settings.resolver_prefix or settings.resolver_ttl_seconds:
         yield "--resolver-prefix and --resolver-ttl are not supported: this proxy does not announce itself"
-    if settings.srv_domain:
-        yield "--discovery-srv is not supported by the proxy: name the members with --endpoints"
-    elif settings.member_peer_urls:
-        yield "a proxy does not find members by peer URLs (--initial-cluster) yet: give it --endpoints"

@@ -48,6 +48,10 @@ class Upstreams:
         self._current: UpstreamConnection | None = None
         self._waiting: list[WhenReady] = []
         self._wanted = trio.Event()
+        #: Called when an endpoint was lost or found.
+        self.on_change: Callable[[], None] = lambda: None
+        #: Plain counts for the metrics.
+        self.lost = self.rounds_failed = 0
         #: Why the last round found nobody.
         self.fault = "no endpoint was tried yet"
 
@@ -60,11 +64,23 @@ class Upstreams:
     @property
     def scheme(self) -> bytes:
         """Of requests: endpoints are all https or all http in practice, and servers do not look at it."""
-        return b"https" if self._targets[0].is_tls else b"http"
+        return b"https" if self._targets and self._targets[0].is_tls else b"http"
 
     def order(self) -> list[Url]:
         """The endpoints, the one in use first."""
         return list(self._targets)
+
+    def set_targets(self, targets: Sequence[Url]) -> None:
+        """The endpoints are these from now on. One that is in use and no longer among them takes no new calls; those
+        that are open on it may finish."""
+        current = self._current
+        self._targets = deque(targets)
+        if current is not None and current.is_open:
+            if current.target in targets:
+                self._targets.rotate(-self._targets.index(current.target))
+            else:
+                current.close()
+        self._wanted.set()
 
     def when_ready(self, call: WhenReady) -> None:
         """Calls once: with a connection, or with None at the end of a round without one."""
@@ -78,14 +94,21 @@ class Upstreams:
             while True:
                 self._current = await self._round(nursery)
                 self._tell()
+                self.on_change()
                 if self._current is not None:
                     await self._current.leaving.wait()
-                    _log.warning("lost the endpoint", endpoint=str(self._current.target), reason=self._current.reason)
-                    self._targets.rotate(-1)
+                    self._lose(self._current)
                     continue
+                self.rounds_failed += 1
                 await trio.sleep(limits.PROXY_ROUND_PAUSE_SECONDS)
                 with trio.move_on_after(limits.PROXY_RETRY_SECONDS):
                     await self._wanted.wait()
+
+    def _lose(self, connection: UpstreamConnection) -> None:
+        self.lost += 1
+        _log.warning("lost the endpoint", endpoint=str(connection.target), reason=connection.reason)
+        if self._targets and self._targets[0] == connection.target:
+            self._targets.rotate(-1)
 
     async def _round(self, nursery: trio.Nursery) -> UpstreamConnection | None:
         """Tries every endpoint once. The one that answers comes first from now on."""
