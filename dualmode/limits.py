@@ -423,3 +423,5 @@ DISCOVERY_MEMBERS: Final = 64
 PROXY_LOOK_SECONDS: Final = 3.0
 #: Between two questions to the endpoint in use whether it still serves.
 PROXY_HEALTH_SECONDS: Final = 2.0
+#: Watch requests of clients that wait to go out on a shared stream.
+PROXY_WATCH_REQUESTS: Final = 1024

@@ -118,6 +118,7 @@ def proxy_settings(values: Values) -> ProxySettings:
             values["cert"], values["key"], values["cacert"], skip_verify=values["insecure-skip-tls-verify"]
         ),
         is_readonly=values["proxy"] == "readonly",
+        shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),
         advertise_client_urls=_given_urls(values, "advertise-client-urls"),

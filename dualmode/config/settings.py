@@ -230,6 +230,7 @@ class ProxySettings:
     allows_insecure_srv: bool
     upstream_tls: UpstreamTls
     is_readonly: bool
+    shares_watches: bool  #: identical watches of several clients are one at the members
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
     advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded

@@ -30,10 +30,13 @@ from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
 from dualmode.proxy.read_only import ReadOnlyGuard
+from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
+from dualmode.rpc.grpc_route import grpc_routes
+from dualmode.rpc.table import MethodTable
 from dualmode.serving import Serving, until_cancelled
 from dualmode.urls import Url
 
@@ -84,7 +87,11 @@ async def _live(
         if settings.refresh_seconds:
             nursery.start_soon(finder.run, upstreams)
         nursery.start_soon(HealthWatch(upstreams).run)
-        mux = client_mux(settings, upstreams, transports)
+        watches = None
+        if settings.shares_watches:
+            watches = SharedWatchService(upstreams)
+            await nursery.start(watches.run)
+        mux = client_mux(settings, upstreams, transports, watches)
         await nursery.start(serving.run, mux, mux, ())
         _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
         ready()
@@ -119,12 +126,18 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
     return lambda: make(options)
 
 
-def client_mux(settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports) -> Mux:
-    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP."""
+def client_mux(
+    settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports, watches: SharedWatchService | None = None
+) -> Mux:
+    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
     access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
     forward = GrpcForwardRoute(upstreams)
     guard: Guard = access
     if settings.is_readonly:
         read_only = ReadOnlyGuard(forward)
         guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
-    return MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard).build()
+    builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
+    if watches is not None:
+        for path, route in grpc_routes(MethodTable(watches.methods())).items():
+            builder.grpc(path, route)
+    return builder.build()

@@ -1,0 +1,1 @@
+"""Watches of several clients that ride on one upstream watch."""

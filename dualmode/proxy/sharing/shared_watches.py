@@ -1,0 +1,414 @@
+"""Decides: which client watches ride on which upstream watch, so that each client hears exactly what it would alone.
+
+All watches of one user go over one upstream stream. A client's watch always begins as an upstream watch of its own: the
+member checks it, says at which revision it was made (R), and sends what is older if that was asked for. When the watch
+wants the events behind R and nothing older, and there is a **group** (an upstream watch with the same range, filters
+and flags) it joins the group and its own upstream watch is cancelled; without one it becomes the group. It hears of
+events above its **floor**, R at first. The group cannot have passed R before this creation was asked for, so what it
+brought since then is kept, and what of that is above the floor is handed to the one who joins.
+
+A watch that starts in the past stays on its own until it and the group have both ended with the same revision: then
+both have brought everything up to there.
+
+A client that does not read is **parked**: its watches leave their groups, and begin again behind what it was sent when
+it reads on. So nobody is held up by another, and nothing is lost, doubled or out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from dualmode import limits
+from dualmode.api import etcdserverpb
+from dualmode.errors import RpcError
+from dualmode.proxy.sharing.responses import CANCELED, NO_WATCH, Response, id_field, refused
+
+_DUPLICATE_ID: Final = "mvcc: duplicate watch ID provided on the WatchStream"
+_TOO_MANY: Final = "dualmode: too many watches on one stream"
+
+#: What makes two watches the same: range, filters, prev_kv, fragment, progress_notify.
+Kind = bytes
+
+
+class Client(Protocol):
+    """One client's stream (`rpc.calls.ServerStream`, as far as it is needed)."""
+
+    def send_now(self, message: bytes) -> None: ...
+
+    def end(self, error: RpcError | None = None) -> None: ...
+
+    @property
+    def unsent_bytes(self) -> int: ...
+
+
+class ClientWatch:
+    """One watch of one client."""
+
+    __slots__ = (
+        "floor",
+        "is_cancel_asked",
+        "is_silent",
+        "is_within",
+        "kind",
+        "request",
+        "stream",
+        "upstream",
+        "watch_id",
+    )
+
+    def __init__(self, stream: ClientStream, watch_id: int, kind: Kind, request: Any) -> None:
+        self.stream = stream
+        self.watch_id = watch_id
+        self.kind = kind
+        #: The WatchCreateRequest as the client sent it.
+        self.request = request
+        #: Hears of events above this revision only.
+        self.floor = 0
+        self.upstream: UpstreamWatch | None = None
+        #: Canceled by its client before the member has confirmed it.
+        self.is_cancel_asked = False
+        #: Begun again for a client that has read on: it was told of its creation long ago.
+        self.is_silent = False
+        #: Was sent a part of a response that came in fragments: the rest has to follow.
+        self.is_within = False
+
+
+class ClientStream:
+    """One client's stream with its watches."""
+
+    __slots__ = ("client", "is_progress_asked", "next_id", "parked", "watches")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.watches: dict[int, ClientWatch] = {}
+        self.parked: dict[ClientWatch, None] = {}
+        self.next_id = 0
+        self.is_progress_asked = False
+
+    def free_id(self) -> int:
+        """The next id that no watch of this stream has."""
+        while self.next_id in self.watches:
+            self.next_id += 1
+        self.next_id += 1
+        return self.next_id - 1
+
+
+class UpstreamWatch:
+    """One watch at the member, and who rides on it."""
+
+    __slots__ = ("id", "is_created", "kind", "members", "position", "recent")
+
+    def __init__(self, number: int, kind: Kind) -> None:
+        self.id = number
+        self.kind = kind
+        self.members: dict[ClientWatch, None] = {}
+        self.is_created = False
+        #: Everything up to here has been brought, as far as that can be told from what was brought.
+        self.position = 0
+        #: What a group has brought while somebody was about to join.
+        self.recent: list[Response] = []
+
+
+class SharedWatches:
+    """The watches of one user. `send` takes WatchRequests for the upstream stream."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._by_id: dict[int, UpstreamWatch] = {}
+        self._groups: dict[Kind, UpstreamWatch] = {}
+        #: Watches on their own, by kind: they may meet their group.
+        self._alone: dict[Kind, dict[UpstreamWatch, None]] = {}
+        #: Creations that the member has not answered yet, oldest first (it answers in order).
+        self._creating: dict[UpstreamWatch, None] = {}
+        self._streams: dict[ClientStream, None] = {}
+        self._next_id = 1
+        self._head = b""
+        self._is_progress_on_the_way = False
+        self._awaiting_progress: dict[ClientStream, None] = {}
+
+    @property
+    def upstream_watches(self) -> int:
+        """How many the member has for us."""
+        return len(self._by_id)
+
+    @property
+    def client_watches(self) -> int:
+        """How many the clients have."""
+        return sum(len(stream.watches) for stream in self._streams)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no client is left."""
+        return not self._streams
+
+    # --- Clients -----------------------------------------------------------------------------------------------
+
+    def open(self, client: Client) -> ClientStream:
+        """A client has opened a stream."""
+        stream = ClientStream(client)
+        self._streams[stream] = None
+        return stream
+
+    def close(self, stream: ClientStream) -> None:
+        """It is gone, with all its watches. May be called twice."""
+        if stream not in self._streams:
+            return
+        del self._streams[stream]
+        self._awaiting_progress.pop(stream, None)
+        for watch in list(stream.watches.values()):
+            self._leave(watch)
+        stream.watches.clear()
+        stream.parked.clear()
+
+    def create(self, stream: ClientStream, request: Any) -> None:
+        """Does a WatchCreateRequest."""
+        if request.watch_id and request.watch_id in stream.watches:
+            stream.client.send_now(refused(self._head, _DUPLICATE_ID))
+            return
+        if len(stream.watches) >= limits.WATCHERS_PER_STREAM:
+            stream.client.send_now(refused(self._head, _TOO_MANY))
+            return
+        watch_id = request.watch_id or stream.free_id()
+        watch = ClientWatch(stream, watch_id, _kind_of(request), request)
+        stream.watches[watch_id] = watch
+        self._begin(watch, request.start_revision)
+
+    def cancel(self, stream: ClientStream, watch_id: int) -> None:
+        """Does a WatchCancelRequest; one for an unknown id is not answered."""
+        watch = stream.watches.get(watch_id)
+        if watch is None:
+            return
+        if watch.upstream is not None and not watch.upstream.is_created and not watch.is_silent:
+            watch.is_cancel_asked = True  # the member's word comes first
+            return
+        self._drop(watch)
+        stream.client.send_now(self._head + id_field(watch_id) + CANCELED)
+
+    def request_progress(self, stream: ClientStream) -> None:
+        """Does a WatchProgressRequest: answered when the member says how far everything is; a stream without watches is
+        not answered."""
+        stream.is_progress_asked = True
+        self._ask_for_progress()
+
+    def drained(self, stream: ClientStream) -> None:
+        """A client reads on: its parked watches begin again behind what it was sent."""
+        if stream.client.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+            return
+        parked, stream.parked = stream.parked, {}
+        for watch in parked:
+            watch.is_silent = True
+            self._begin(watch, watch.floor + 1)
+
+    # --- The member --------------------------------------------------------------------------------------------
+
+    def on_response(self, data: bytes) -> None:
+        """A WatchResponse has come. Raises `DecodeError` when it is none."""
+        message = etcdserverpb.WatchResponse.FromString(data)
+        response = Response(message)
+        self._head = response.head
+        if message.created:
+            self._on_created(message, response)
+        elif message.watch_id == NO_WATCH and not message.canceled:
+            self._on_progress(response)
+        elif (upstream := self._by_id.get(message.watch_id)) is not None:
+            if message.canceled:
+                self._on_canceled(upstream, response)
+            else:
+                self._on_events(upstream, response, is_whole=not message.fragment)
+
+    def lost(self, error: RpcError) -> None:
+        """The upstream stream is over: so are the clients', who begin again wherever they get a connection."""
+        streams, self._streams = self._streams, {}
+        for stream in streams:
+            stream.watches.clear()
+            stream.client.end(error)
+
+    def _on_created(self, message: Any, response: Response) -> None:
+        upstream = self._by_id.get(message.watch_id)
+        if upstream is None or upstream not in self._creating:
+            if not message.canceled or not self._creating:
+                return
+            upstream = next(iter(self._creating))  # a refusal names no watch
+        del self._creating[upstream]
+        watch = next(iter(upstream.members), None)
+        if message.canceled:
+            self._forget(upstream)
+            if watch is not None:
+                self._end(watch, response.addressed(message.watch_id if message.watch_id < 0 else watch.watch_id))
+        else:
+            upstream.is_created = True
+            upstream.position = response.revision
+            if watch is None:
+                self._cancel_upstream(upstream)  # its client has gone meanwhile
+            else:
+                self._place(upstream, watch, response)
+        self._forget_recent(upstream.kind)
+
+    def _place(self, upstream: UpstreamWatch, watch: ClientWatch, response: Response) -> None:
+        start = watch.floor + 1 if watch.is_silent else watch.request.start_revision
+        if not watch.is_silent:
+            watch.stream.client.send_now(response.addressed(watch.watch_id))
+            watch.floor = start - 1 if start else response.revision
+        watch.is_silent = False
+        if watch.is_cancel_asked:
+            self._drop(watch)
+            watch.stream.client.send_now(response.head + id_field(watch.watch_id) + CANCELED)
+            return
+        group = self._groups.get(upstream.kind)
+        if start and start != response.revision + 1:
+            self._alone.setdefault(upstream.kind, {})[upstream] = None
+        elif group is None:
+            self._groups[upstream.kind] = upstream
+        else:
+            self._join(watch, upstream, group)
+
+    def _join(self, watch: ClientWatch, upstream: UpstreamWatch, group: UpstreamWatch) -> None:
+        upstream.members.clear()
+        self._cancel_upstream(upstream)
+        group.members[watch] = None
+        watch.upstream = group
+        for response in group.recent:
+            self._hand(watch, response)
+
+    def _on_events(self, upstream: UpstreamWatch, response: Response, is_whole: bool) -> None:
+        if not response.newest:
+            upstream.position = max(upstream.position, response.revision)
+            for watch in upstream.members:  # a notification of progress
+                if watch.floor <= response.revision:
+                    watch.stream.client.send_now(response.addressed(watch.watch_id))
+            return
+        kind = upstream.kind
+        is_group = self._groups.get(kind) is upstream
+        if is_group and any(one.kind == kind for one in self._creating):
+            upstream.recent.append(response)
+        for watch in list(upstream.members):
+            self._hand(watch, response, is_whole)
+        if is_whole:
+            upstream.position = response.newest
+            self._meet(kind)
+
+    def _hand(self, watch: ClientWatch, response: Response, is_whole: bool = True) -> None:
+        """To one client, unless it does not read."""
+        client = watch.stream.client
+        if client.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES and not watch.is_within:
+            self._park(watch)
+            return
+        watch.is_within = not is_whole
+        message = response.addressed_above(watch.watch_id, watch.floor)
+        if message:
+            client.send_now(message)
+            if is_whole:
+                watch.floor = max(watch.floor, response.newest)
+
+    def _park(self, watch: ClientWatch) -> None:
+        self._leave(watch)
+        watch.stream.parked[watch] = None
+
+    def _meet(self, kind: Kind) -> None:
+        """Who is on its own, and has come to where the group is, joins it."""
+        group, alone = self._groups.get(kind), self._alone.get(kind)
+        if group is None or not alone:
+            return
+        for upstream in [one for one in alone if one.position == group.position]:
+            for watch in list(upstream.members):
+                del upstream.members[watch]
+                group.members[watch] = None
+                watch.upstream = group
+            self._cancel_upstream(upstream)
+
+    def _on_canceled(self, upstream: UpstreamWatch, response: Response) -> None:
+        self._forget(upstream)
+        for watch in list(upstream.members):
+            self._end(watch, response.addressed(watch.watch_id))
+
+    def _end(self, watch: ClientWatch, message: bytes) -> None:
+        watch.upstream = None
+        watch.stream.watches.pop(watch.watch_id, None)
+        watch.stream.client.send_now(message)
+
+    # --- Progress ----------------------------------------------------------------------------------------------
+
+    def _ask_for_progress(self) -> None:
+        """One question is under way at a time; who asks meanwhile is asked for next."""
+        if self._is_progress_on_the_way:
+            return
+        waiting = [one for one in self._streams if one.is_progress_asked and one.watches and not one.parked]
+        if not waiting:
+            return
+        for stream in waiting:
+            stream.is_progress_asked = False
+            self._awaiting_progress[stream] = None
+        self._is_progress_on_the_way = True
+        request = etcdserverpb.WatchRequest(progress_request=etcdserverpb.WatchProgressRequest())
+        self._send(request.SerializeToString())
+
+    def _on_progress(self, response: Response) -> None:
+        self._is_progress_on_the_way = False
+        waiting, self._awaiting_progress = self._awaiting_progress, {}
+        for stream in waiting:
+            if stream.parked:
+                stream.is_progress_asked = True  # it has not been sent everything
+            elif stream.watches:
+                stream.client.send_now(response.addressed(NO_WATCH))
+        self._ask_for_progress()
+
+    # --- Upstream watches ----------------------------------------------------------------------------------------
+
+    def _begin(self, watch: ClientWatch, start_revision: int) -> None:
+        upstream = UpstreamWatch(self._next_id, watch.kind)
+        self._next_id += 1
+        self._by_id[upstream.id] = upstream
+        self._creating[upstream] = None
+        upstream.members[watch] = None
+        watch.upstream = upstream
+        create = etcdserverpb.WatchCreateRequest()
+        create.CopyFrom(watch.request)
+        create.watch_id = upstream.id
+        create.start_revision = start_revision
+        self._send(etcdserverpb.WatchRequest(create_request=create).SerializeToString())
+
+    def _drop(self, watch: ClientWatch) -> None:
+        del watch.stream.watches[watch.watch_id]
+        watch.stream.parked.pop(watch, None)
+        self._leave(watch)
+
+    def _leave(self, watch: ClientWatch) -> None:
+        """The upstream watch goes with the last who rides on it."""
+        upstream, watch.upstream = watch.upstream, None
+        if upstream is None:
+            return
+        upstream.members.pop(watch, None)
+        if not upstream.members and upstream.is_created:
+            self._cancel_upstream(upstream)
+
+    def _cancel_upstream(self, upstream: UpstreamWatch) -> None:
+        self._forget(upstream)
+        cancel = etcdserverpb.WatchCancelRequest(watch_id=upstream.id)
+        self._send(etcdserverpb.WatchRequest(cancel_request=cancel).SerializeToString())
+
+    def _forget(self, upstream: UpstreamWatch) -> None:
+        self._by_id.pop(upstream.id, None)
+        if self._groups.get(upstream.kind) is upstream:
+            del self._groups[upstream.kind]
+        alone = self._alone.get(upstream.kind)
+        if alone is not None:
+            alone.pop(upstream, None)
+            if not alone:
+                del self._alone[upstream.kind]
+
+    def _forget_recent(self, kind: Kind) -> None:
+        group = self._groups.get(kind)
+        if group is not None and group.recent and not any(one.kind == kind for one in self._creating):
+            group.recent.clear()
+
+
+def _kind_of(request: Any) -> Kind:
+    kind = etcdserverpb.WatchCreateRequest()
+    kind.CopyFrom(request)
+    kind.ClearField("watch_id")
+    kind.ClearField("start_revision")
+    filters: Iterable[int] = sorted(set(request.filters))
+    del kind.filters[:]
+    kind.filters.extend(filters)
+    return bytes(kind.SerializeToString(deterministic=True))

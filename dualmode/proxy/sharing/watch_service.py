@@ -1,0 +1,219 @@
+"""Does: the proxy's own Watch call: clients' streams on one side, one upstream stream for each user on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+from google.protobuf.message import DecodeError
+
+from dualmode import limits
+from dualmode.api import etcdserverpb
+from dualmode.client.calls import ClientStream as UpstreamCall
+from dualmode.client.connection import UpstreamConnection
+from dualmode.client.status import CallError
+from dualmode.errors import Code, RpcError
+from dualmode.http.interface import Fields
+from dualmode.proxy.member_finder import request_head
+from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
+from dualmode.proxy.upstreams import Upstreams
+from dualmode.rpc.calls import Kind, Method, ServerStream
+from dualmode.rpc.decode import decode
+
+_PATH: Final = b"/etcdserverpb.Watch/Watch"
+#: Metadata that makes two callers different: who they are, and what they want to be told.
+_IDENTIFYING: Final = ("token", "authorization", "hasleader", "client-api-version")
+Identity = tuple[str | None, ...]
+
+
+class SharedWatchService:
+    """The handler of `etcdserverpb.Watch/Watch` in a proxy. `run` owns the upstream streams."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._shared: dict[Identity, _Shared] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def methods(self) -> list[Method]:
+        """What the method table takes."""
+        pb = etcdserverpb
+        return [Method("etcdserverpb.Watch", "Watch", Kind.BIDI, pb.WatchRequest, pb.WatchResponse, self.watch)]
+
+    def counts(self) -> tuple[int, int]:
+        """(watches of clients, watches at the members), for the metrics."""
+        shared = [one.watches for one in self._shared.values()]
+        return sum(one.client_watches for one in shared), sum(one.upstream_watches for one in shared)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Works until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def watch(self, stream: ServerStream) -> None:
+        """Serves one client until it is gone. Raises UNAVAILABLE while there is no endpoint."""
+        shared = await self._for(stream)
+        watches = shared.watches
+        client = watches.open(stream)
+        changed = _Signal()
+
+        def on_drained() -> None:
+            changed.set()
+            watches.drained(client)
+
+        stream.on_drained(on_drained)
+        stream.on_gone(changed.set)
+        try:
+            while (message := await stream.receive()) is not None:
+                _handle(watches, client, message)
+                await shared.wait_for_room()
+                # A client that asks and does not read the answers is not read from either.
+                while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
+                    await changed.wait()
+            while stream.is_open:
+                await changed.wait()
+        finally:
+            watches.close(client)
+            if watches.is_empty:
+                shared.end()
+
+    async def _for(self, stream: ServerStream) -> _Shared:
+        identity: Identity = tuple(stream.metadata.get(name) for name in _IDENTIFYING)
+        shared = self._shared.get(identity)
+        if shared is None or shared.is_over:
+            connection = await self._connection()
+            shared = self._shared.get(identity)  # somebody may have been quicker
+            if shared is None or shared.is_over:
+                shared = self._open(identity, connection)
+        return shared
+
+    def _open(self, identity: Identity, connection: UpstreamConnection) -> _Shared:
+        assert self._nursery is not None, "the service runs"
+        more = [
+            (name.encode(), value.encode("utf-8", "surrogateescape"))
+            for name, value in zip(_IDENTIFYING, identity, strict=True)
+            if value is not None
+        ]
+        head = request_head(connection.target, self._upstreams.scheme, _PATH)
+        shared = self._shared[identity] = _Shared(connection, head.plus(*more), lambda: self._forget(identity, shared))
+        self._nursery.start_soon(shared.run)
+        return shared
+
+    def _forget(self, identity: Identity, shared: _Shared) -> None:
+        if self._shared.get(identity) is shared:
+            del self._shared[identity]
+
+    async def _connection(self) -> UpstreamConnection:
+        while True:
+            connection = self._upstreams.ready
+            if connection is not None:
+                if connection.can_open_stream:
+                    return connection
+                room = trio.Event()
+                connection.when_room(room.set)
+                await room.wait()
+                continue
+            found = trio.Event()
+            outcome: list[Any] = []
+
+            def tell(one: UpstreamConnection | None, found: trio.Event = found, outcome: list[Any] = outcome) -> None:
+                outcome.append(one)
+                found.set()
+
+            self._upstreams.when_ready(tell)
+            await found.wait()
+            if outcome[0] is None:
+                raise RpcError(Code.UNAVAILABLE, f"no endpoint is available: {self._upstreams.fault}")
+
+
+class _Shared:
+    """One user's upstream stream, and the watches on it."""
+
+    def __init__(self, connection: UpstreamConnection, head: Fields, on_end: Callable[[], None]) -> None:
+        self._call = UpstreamCall(connection)
+        self._call.start(head)
+        self._on_end = on_end
+        self._unsent: list[bytes] = []
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self.is_over = False
+        self.watches = SharedWatches(self._queue)
+
+    def _queue(self, request: bytes) -> None:
+        self._unsent.append(request)
+        self._wake.set()
+
+    async def wait_for_room(self) -> None:
+        """A client that asks for much waits until what it asked for has gone out."""
+        while len(self._unsent) > limits.PROXY_WATCH_REQUESTS and not self.is_over:
+            self._room = trio.Event()
+            await self._room.wait()
+
+    def end(self) -> None:
+        """Nobody is left."""
+        self._finish(RpcError(Code.CANCELLED, "nobody watches any more"))
+        self._call.cancel()
+
+    async def run(self) -> None:
+        """Reads and writes the upstream stream until it is over, however that comes."""
+        error = RpcError(Code.UNAVAILABLE, "the endpoint has ended the watch stream")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                try:
+                    while (message := await self._call.receive()) is not None:
+                        self.watches.on_response(message)
+                except CallError as fault:
+                    error = RpcError(fault.code, fault.message)
+                except DecodeError as fault:
+                    error = RpcError(Code.INTERNAL, f"the endpoint sent what is no watch response: {fault}")
+                nursery.cancel_scope.cancel()
+        finally:
+            self._finish(error)
+            self._call.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                while self._unsent:
+                    requests, self._unsent = self._unsent, []
+                    for request in requests:
+                        await self._call.send(request)
+                    self._room.set()
+        except CallError:
+            return  # the reader hears of it too
+
+    def _finish(self, error: RpcError) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._room.set()
+            self._on_end()
+            self.watches.lost(error)
+
+
+def _handle(watches: SharedWatches, client: ClientStream, message: bytes) -> None:
+    request = decode(etcdserverpb.WatchRequest, message)
+    kind = request.WhichOneof("request_union")
+    if kind == "create_request":
+        watches.create(client, request.create_request)
+    elif kind == "cancel_request":
+        watches.cancel(client, request.cancel_request.watch_id)
+    elif kind == "progress_request":
+        watches.request_progress(client)
+
+
+class _Signal:
+    """An event that can be waited for again and again."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
