@@ -9,7 +9,18 @@ import dualmode
 from dualmode.member.replica import Replica
 from dualmode.status.facts import Versions
 
-ALARM_NAMES: Final = {1: "NOSPACE", 2: "CORRUPT"}
+_ALARM_NAMES: Final = {1: "NOSPACE", 2: "CORRUPT"}
+
+
+def alarm_name(alarm: int) -> str:
+    """As protobuf names it; a type that is none is raised and put down like the others, under its number."""
+    return _ALARM_NAMES.get(alarm, str(alarm))
+
+
+def alarm_text(one: Any) -> str:
+    """An AlarmMember as etcd's Status tells it: protobuf's text format, without what is zero."""
+    member = f"memberID:{one.memberID} " if one.memberID else ""
+    return f"{member}alarm:{alarm_name(one.alarm)} "
 
 
 class MemberFacts:
@@ -28,7 +39,7 @@ class MemberFacts:
 
     @property
     def alarms(self) -> Sequence[str]:
-        return [ALARM_NAMES[one.alarm] for one in self._replica.applier.alarms.raised()]
+        return [_ALARM_NAMES.get(one.alarm, "UNKNOWN") for one in self._replica.applier.alarms.raised()]
 
     @property
     def versions(self) -> Versions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dualmode
-from dualmode.member.facts import ALARM_NAMES
+from dualmode.member.facts import alarm_name
 from dualmode.member.server import MemberServer
 from dualmode.status.families import Labels, Value
 from dualmode.status.rpc_metrics import Bindings
@@ -33,7 +33,7 @@ def _server(member: MemberServer, quota_bytes: int) -> Bindings:
         "etcd_server_id": lambda: _labelled((own_id,)),
         "etcd_cluster_version": lambda: _labelled((applier.membership.cluster_version or "",)),
         "etcd_debugging_server_alarms": lambda: _labelled(
-            *((f"{one.memberID:x}", ALARM_NAMES[one.alarm]) for one in applier.alarms.raised())
+            *((f"{one.memberID:x}", alarm_name(one.alarm)) for one in applier.alarms.raised())
         ),
         "etcd_disk_wal_fsync_duration_seconds": lambda: member.wal_sync_seconds,
     }

@@ -10,7 +10,7 @@ from tests.interop.failure_logs import pytest_runtest_makereport  # noqa: F401
 from tests.interop.servers import DEBIAN_ETCD, Server, start_dualmode, start_etcd, start_member
 
 #: What is compared is answers; tests/interop/crash.py looks after durability.
-FAST = ("--unsafe-no-fsync",)
+FAST = ("--unsafe-no-fsync", "--bcrypt-cost=4")
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,12 @@ def other_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def debian_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if not DEBIAN_ETCD.exists():
         pytest.skip(f"no {DEBIAN_ETCD}: Debian's etcd-server is not installed")
-    with start_member((str(DEBIAN_ETCD),), "debian", tmp_path_factory.mktemp("debian")) as server:
+    directory = tmp_path_factory.mktemp("debian")
+    with start_member((str(DEBIAN_ETCD),), "debian", directory, flags=("--bcrypt-cost=4",)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def dualmode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with start_dualmode(tmp_path_factory.mktemp("dualmode")) as server:
+    with start_dualmode(tmp_path_factory.mktemp("dualmode"), flags=FAST) as server:
         yield server

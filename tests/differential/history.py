@@ -2,8 +2,10 @@
 
     Put key: "a" value: "1"
     WatchCreate@2 key: "a" watch_id: 7
+    Range!alice key: "a"
 
-The message is in protobuf's text format.
+The number is that of a watch stream, the name that of the user whose token goes along. The message is in protobuf's
+text format.
 """
 
 from __future__ import annotations
@@ -14,35 +16,37 @@ from typing import Any, Final
 from google.protobuf import text_format
 
 from dualmode.api import etcdserverpb
-from tests.differential.operations import Operation
-from tests.interop.grpc_client import request_class
+from tests.differential.methods import METHODS
+from tests.differential.operation import Operation
 
 _STREAM_REQUESTS: Final = {
     "WatchCreate": etcdserverpb.WatchCreateRequest,
     "WatchCancel": etcdserverpb.WatchCancelRequest,
-    "LeaseKeepAlive": etcdserverpb.LeaseKeepAliveRequest,
+    "WatchProgress": etcdserverpb.WatchProgressRequest,
 }
 
 
 def line_of(operation: Operation) -> str:
     text = text_format.MessageToString(operation.request, as_one_line=True)
     stream = f"@{operation.stream}" if operation.stream else ""
-    return f"{operation.method}{stream} {text}".rstrip()
+    user = f"!{operation.user}" if operation.user else ""
+    return f"{operation.method}{stream}{user} {text}".rstrip()
 
 
 def operation_of(line: str) -> Operation:
     """Raises ValueError for a line that `line_of` does not write."""
     head, _, text = line.strip().partition(" ")
-    method, _, stream = head.partition("@")
+    place, _, user = head.partition("!")
+    method, _, stream = place.partition("@")
     try:
-        message: Any = (_STREAM_REQUESTS.get(method) or request_class(method))()
+        message: Any = (_STREAM_REQUESTS.get(method) or METHODS[method].request)()
     except KeyError:
         raise ValueError(f"no such operation: {method!r}") from None
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise ValueError(f"{method}: {error}") from None
-    return Operation(method, message, int(stream or 0))
+    return Operation(method, message, int(stream or 0), user)
 
 
 def parse(lines: Iterable[str]) -> Iterator[Operation]:

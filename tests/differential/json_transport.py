@@ -1,10 +1,13 @@
-"""Does: carries operations to one server as JSON over HTTP/1.1, through its gateway. Watches stay with gRPC: a gateway
-takes one watch for each HTTP request and has no way to cancel it."""
+"""Does: carries operations to one server as JSON over HTTP/1.1, through its gateway. Every watch is a request of its
+own, whose answer does not end; a gateway has no way to cancel a watch but to hang up."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,55 +15,145 @@ from google.protobuf import json_format
 
 from dualmode.api import etcdserverpb
 from tests.differential.compare import Outcome
-from tests.differential.operations import Operation
-from tests.differential.transport import CALL_TIMEOUT_SECONDS, WatchStream
-from tests.interop.grpc_client import UNARY, Client
+from tests.differential.methods import METHODS, SERVER_STREAMS
+from tests.differential.operation import Operation
+from tests.differential.transport import CALL_TIMEOUT_SECONDS, HistoryKeeper, Tokens
+from tests.interop.grpc_client import Client
 
-_PATHS: Final = {
-    "Range": "/v3/kv/range",
-    "Put": "/v3/kv/put",
-    "DeleteRange": "/v3/kv/deleterange",
-    "Txn": "/v3/kv/txn",
-    "Compact": "/v3/kv/compaction",
-    "LeaseGrant": "/v3/lease/grant",
-    "LeaseRevoke": "/v3/lease/revoke",
-    "LeaseTimeToLive": "/v3/lease/timetolive",
-    "LeaseLeases": "/v3/lease/leases",
-    "LeaseKeepAlive": "/v3/lease/keepalive",
-}
+_STREAMS: Final = SERVER_STREAMS | {"LeaseKeepAlive"}
+_WATCH_PATH: Final = "/v3/watch"
+
+
+def body_of(message: Any) -> str:
+    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
+
+
+def parsed(answer: dict[str, Any], message: Any) -> Outcome:
+    """The message of an answer; an answer that is not written as etcd writes JSON (numbers of 64 bits as strings,
+    names of enums, no defaults, the proto's field names) is none."""
+    json_format.ParseDict(answer, message)
+    canonical = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    if canonical != answer:
+        return Outcome(code=-1, text=f"not etcd's JSON: {json.dumps(answer)[:300]}")
+    return Outcome(message)
+
+
+def refused(error: dict[str, Any]) -> Outcome:
+    """An error in either shape: of a unary call or of a stream."""
+    inner = error.get("error")
+    if isinstance(inner, dict):
+        return Outcome(code=inner["grpc_code"], text=inner["message"])
+    return Outcome(code=error["code"], text=error["message"])
 
 
 class JsonTransport:
-    """One HTTP/1.1 connection. `client` (gRPC) empties the store before a run."""
+    """One HTTP/1.1 connection for calls. `client` (gRPC) empties the store before a run."""
 
-    with_watches = False
+    with_hash_kv = False
+    are_watches_apart = True
 
     def __init__(self, target: str) -> None:
         self.client = Client(target)
+        self.tokens = Tokens()
+        self._target = target
         self._connection = http.client.HTTPConnection(target, timeout=CALL_TIMEOUT_SECONDS)
 
+    def headers(self, user: str) -> dict[str, str]:
+        token = self.tokens.get(user)
+        return {"content-type": "application/json"} | ({"authorization": token} if token else {})
+
     def begin(self, operation: Operation) -> Callable[[], Outcome]:
-        body = json_format.MessageToJson(operation.request, preserving_proto_field_name=True, indent=None)
-        self._connection.request("POST", _PATHS[operation.method], body, {"content-type": "application/json"})
-        return lambda: self._outcome(operation.method)
+        path = METHODS[operation.method].json_path
+        body = body_of(operation.request).encode()
+        self._connection.request("POST", path, body, self.headers(operation.user))
 
-    def _outcome(self, method: str) -> Outcome:
+        def outcome() -> Outcome:
+            try:
+                return self._outcome(operation)
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                return Outcome(code=-1, text=f"no answer: {error!r}")
+
+        return outcome
+
+    def _outcome(self, operation: Operation) -> Outcome:
         response = self._connection.getresponse()
-        answer = json.loads(response.read())
-        if method == "LeaseKeepAlive" and "result" in answer:
+        is_stream = operation.method in _STREAMS
+        text = response.readline() if is_stream else response.read()
+        if is_stream and not response.isclosed():
+            if operation.method in SERVER_STREAMS:
+                self._connection.close()  # the rest is not wanted
+            else:
+                response.read()
+        answer = json.loads(text)
+        if is_stream and "result" in answer:
             answer = answer["result"]
-        if response.status != 200:
-            return Outcome(code=answer["code"], text=answer["message"])
-        return Outcome(json_format.ParseDict(answer, _response_class(method)()))
+        elif response.status != 200 or "error" in answer:
+            return refused(answer)
+        return self.tokens.learn(operation, parsed(answer, METHODS[operation.method].response()))
 
-    def open_watch(self) -> WatchStream:
-        raise NotImplementedError("watches are compared over gRPC")
+    def open_watch(self, user: str) -> JsonWatches:
+        return JsonWatches(self._target, self.headers(user))
 
     def close(self) -> None:
         self._connection.close()
         self.client.close()
 
 
-def _response_class(method: str) -> Any:
-    name = "LeaseKeepAliveResponse" if method == "LeaseKeepAlive" else UNARY[method][2]
-    return getattr(etcdserverpb, name)
+class JsonWatches(HistoryKeeper):
+    """Watches of one user, a connection each."""
+
+    def __init__(self, target: str, headers: dict[str, str]) -> None:
+        super().__init__()
+        self._target = target
+        self._headers = headers
+        self._connections: dict[int, http.client.HTTPConnection] = {}
+
+    def create(self, request: Any) -> Outcome:
+        connection = self._connections[request.watch_id] = http.client.HTTPConnection(self._target, timeout=None)
+        body = body_of(etcdserverpb.WatchRequest(create_request=request)).encode()
+        seen = len(self.created)
+        self.end = None
+        connection.request("POST", _WATCH_PATH, body, self._headers)
+        threading.Thread(target=self._collect, args=(connection,), daemon=True).start()
+        if self.wait(lambda: len(self.created) > seen):
+            return Outcome(self.created[seen])
+        return Outcome(code=-1, text=f"no created response: {self.end or 'time is up'}")
+
+    def _collect(self, connection: http.client.HTTPConnection) -> None:
+        try:
+            response = connection.getresponse()
+            while line := response.readline():
+                answer = json.loads(line)
+                if "error" in answer:
+                    self.ended(str(refused(answer)))
+                    return
+                outcome = parsed(answer["result"], etcdserverpb.WatchResponse())
+                if outcome.response is None:
+                    self.ended(outcome.text)
+                    return
+                self.take(outcome.response)
+        except (OSError, AttributeError, ValueError, http.client.HTTPException):  # hung up under the reader
+            pass
+
+    def cancel(self, watch_id: int) -> Outcome:
+        """Hangs up: nothing is answered."""
+        connection = self._connections.pop(watch_id)
+        hang_up(connection)
+        return Outcome(etcdserverpb.WatchResponse())
+
+    def progress(self) -> Outcome:
+        raise NotImplementedError("a request body with one message has ended")
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            hang_up(connection)
+
+
+def hang_up(connection: http.client.HTTPConnection) -> None:
+    """Ends a connection that another thread reads from."""
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    connection.close()

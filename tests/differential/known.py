@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.differential.accounts import ROOT
 from tests.differential.compare import Outcome
-from tests.differential.operations import Operation
+from tests.differential.operation import Operation
 
 Applies = Callable[[Operation, Outcome, Outcome], bool]
 
@@ -47,7 +48,71 @@ def _hash_revision(operation: Operation, older: Outcome, newer: Outcome) -> bool
     return bool(newer.response.hash_revision) and was.SerializeToString() == told.SerializeToString()
 
 
+#: What 3.5.1 answers to everybody and later releases only to a user, or to one with the right to it. Only calls that
+#: change nothing are drawn for those who may not (operations.py).
+_CLOSED_LATER: Final = frozenset(
+    ("Status", "MemberList", "Alarm", "MoveLeader", "Downgrade", "LeaseTimeToLive", "LeaseLeases", "LeaseKeepAlive")
+)
+_REFUSALS: Final = tuple(
+    f"etcdserver: {text}" for text in ("permission denied", "user name is empty", "invalid auth token")
+)
+
+
+def _closed_later(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    if operation.method not in _CLOSED_LATER or operation.user == ROOT:
+        return False
+    return newer.text in _REFUSALS and older.text not in _REFUSALS
+
+
+def _opened_later(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    return operation.method == "AuthStatus" and older.text in _REFUSALS and newer.response is not None
+
+
+def _root_role(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    if operation.method != "RoleGet" or operation.request.role != ROOT or not older.response or not newer.response:
+        return False
+    return not older.response.perm or [bytes(it.range_end) for it in newer.response.perm] == [b"\0"]
+
+
+def _auth_prefix(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    is_one = operation.method in ("Hash", "HashKV", "Defragment", "Snapshot")
+    return is_one and older.code == 2 and older.text.replace("auth: ", "etcdserver: ", 1) == newer.text in _REFUSALS
+
+
+def _watch_refusal(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    if operation.method != "WatchCreate" or older.response is None or newer.response is None:
+        return False
+    return bool(
+        all(it.response.created and it.response.canceled for it in (older, newer))
+        and older.response.cancel_reason.endswith("permission denied")
+        and newer.response.cancel_reason.endswith(_REFUSALS)
+    )
+
+
+def _cancelled_downgrade(operation: Operation, older: Outcome, newer: Outcome) -> bool:
+    is_one = operation.method == "Downgrade" and operation.request.action == operation.request.CANCEL
+    return is_one and older.text == "etcdserver: no inflight downgrade job" and newer.response is not None
+
+
 KNOWN: Final = (
+    Known(
+        "closed since",
+        "3.5.1 asks less of who calls these; CVE-2026-33413 and what followed closed them, as we do",
+        _closed_later,
+    ),
+    Known("AuthStatus for everyone", "3.7 answers whether to log in before the login", _opened_later),
+    Known("role root", "3.6 says that the role root may do everything, 3.5.1 what was granted to it", _root_role),
+    Known("cancelled downgrade", "3.6 only logs that there was none to cancel", _cancelled_downgrade),
+    Known(
+        "unmapped refusal",
+        "3.5 gives these of Maintenance as Unknown 'auth: ...', 3.6 maps them",
+        _auth_prefix,
+    ),
+    Known(
+        "refused watch",
+        "3.5.1 always says permission denied, under the first free id; later -1 and why",
+        _watch_refusal,
+    ),
     Known("hash_revision", "3.6 tells which revision HashKV hashed; 3.5 has no such field", _hash_revision),
     Known(
         "unknown sort option", "3.6 refuses unknown sort_order and sort_target; 3.4 and 3.5 ignore them", _sort_option
@@ -60,7 +125,19 @@ NOT_GENERATED: Final = {
     "unknown sort options inside Txn": "3.6 refuses the whole Txn, so the stores would drift apart",
     "watch from a negative revision": "3.5.24 and 3.6.6 cancel it, older ones replay what is left",
     "watch from exactly the compacted revision": "3.5.16 and 3.6 keep a tombstone there, older ones dropped it",
-    "progress requests": "before 3.5.8 they are answered at once, whatever was delivered",
+    "progress requests while events are under way": "before 3.5.8 they are answered at once, whatever was delivered",
+    "progress requests where nothing is watched, or from a revision to come": "3.6 waits with the answer",
+    "nested Txns, and prev_kv or leases in a Txn's puts, for other users than root": "3.5.1 does not check them",
+    "watches from a key on for other users than root": "3.5.1 asks for the key alone",
+    "Compact, LeaseLeases, lease changes without a token": "3.5.1 lets others than root do that; we do not",
+    "empty and upside-down permission ranges": "3.5.8 and later refuse them",
+    "tokens while auth is off": "3.5.1 still looks at them and refuses old ones; later releases and we do not look",
+    "alarms of an unknown type": "one ends an etcd 3.5.1",
+    "alarms while auth is on": "raising one takes the auth checks of an etcd 3.5 away",
+    "a transaction in a Txn while there is an alarm": "3.5.1 does not count nested puts against the quota",
+    "locks and elections that wait, or with a lease of 0": "tests/interop/test_concurrency.py has them",
+    "downgrades to what is possible": "the versions of both sides differ",
+    "a voter that is added": "the only member would lose its quorum",
     "HashKV of a revision in the past": "3.5.5 and later answer from hashes that compactions left",
     "leases that expire": "at their own time on each server; tests of leases look at that",
 }

@@ -13,6 +13,9 @@ from random import Random
 from typing import Any, Final
 
 from dualmode.api import etcdserverpb
+from tests.differential.accounts import ROOT, USERS, Accounts, DrawAccounts
+from tests.differential.operation import Operation
+from tests.differential.services import DrawServices
 
 MAX_INT64: Final = 2**63 - 1
 MIN_INT64: Final = -(2**63)
@@ -33,15 +36,6 @@ MAX_WATCH_STREAMS: Final = 3
 MAX_WATCHES: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`method` is an RPC, or "WatchCreate", "WatchCancel", "LeaseKeepAlive"; `stream` says on which watch stream."""
-
-    method: str
-    request: Any
-    stream: int = 0
-
-
 @dataclass
 class World:
     """What earlier answers told: enough to aim at the edges."""
@@ -50,11 +44,16 @@ class World:
     compacted: int = 0
     leases: set[int] = field(default_factory=set)  #: alive and named by us
     assigned_leases: list[int] = field(default_factory=list)  #: alive and named by the server
-    watches: dict[tuple[int, int], bool] = field(default_factory=dict)  #: (stream, watch id) -> open
+    #: (stream, watch id) -> the revision it was asked to start from
+    watches: dict[tuple[int, int], int] = field(default_factory=dict)
     next_watch_id: int = 1
     #: Ids that servers choose differ between the two and so do hashes of records with them: a run has one or the other.
     attach_assigned_leases: bool = False
-    with_watches: bool = True  #: the transport carries watches, and HashKV (JSON has it since 3.5.10 only)
+    with_hash_kv: bool = True  #: the transport carries HashKV (JSON has it since 3.5.10 only)
+    are_watches_apart: bool = False  #: every watch has a stream of its own (JSON), so ids do not meet
+    with_member_changes: bool = True  #: both servers have the calls
+    accounts: Accounts = field(default_factory=Accounts)
+    has_leader: bool = False  #: the last campaign was won: Observe has something to tell
 
 
 class Draw:
@@ -76,14 +75,69 @@ class Draw:
             (3, lambda: [Operation("LeaseLeases", etcdserverpb.LeaseLeasesRequest())]),
             (4, self.lease_edge),
             (4, self.hash_kv),
-            (4, self.watch_create),
+        )
+        self._accounts = DrawAccounts(random, world.accounts)
+        self._services = DrawServices(random, LEASE_IDS, world.with_member_changes)
+        #: Work that says by itself who does it.
+        self._named_kinds: tuple[tuple[int, Callable[[], list[Operation]]], ...] = (
+            (957, self.as_callers),
+            (40, self._accounts.operations),
+            (20, lambda: self._services.operations(self._accounts.caller, self._root())),
+            (2, self.alarms),
+            (6, self.watch_create),
             (2, self.watch_cancel),
+            (2, self.watch_progress),
         )
 
     def operations(self) -> list[Operation]:
         """One operation, or a few that belong together."""
-        (kind,) = self.random.choices([kind for _, kind in self._kinds], [weight for weight, _ in self._kinds])
+        accounts = self.world.accounts
+        if accounts.enabled and ROOT not in accounts.tokens:
+            return [self._accounts.log_in(ROOT)]
+        if accounts.enabled and self.chance(1):
+            return [self._accounts.log_in(self.random.choice(USERS))]
+        (kind,) = self.random.choices(
+            [kind for _, kind in self._named_kinds], [weight for weight, _ in self._named_kinds]
+        )
         return kind()
+
+    def as_callers(self) -> list[Operation]:
+        (kind,) = self.random.choices([kind for _, kind in self._kinds], [weight for weight, _ in self._kinds])
+        caller = self._accounts.caller()
+        return [self._as(caller, operation) for operation in kind()]
+
+    def _root(self) -> str:
+        return ROOT if self.world.accounts.enabled else ""
+
+    def _as(self, caller: str, operation: Operation) -> Operation:
+        """Root takes over what 3.5 lets everybody do and later releases do not (known.py)."""
+        request = operation.request
+        if self.world.accounts.enabled and caller != ROOT:
+            named = caller in self.world.accounts.tokens
+            match operation.method:
+                case "Txn" if named or any(request.ListFields()):
+                    without_late_checks(request)
+                case "Compact" | "Txn":
+                    caller = ROOT
+                case "LeaseLeases" if named:
+                    caller = ROOT
+                case "LeaseGrant" | "LeaseRevoke" | "LeaseKeepAlive" if not caller:
+                    caller = ROOT
+        return Operation(operation.method, request, user=caller)
+
+    def alarms(self) -> list[Operation]:
+        if self.world.accounts.enabled:
+            return []
+        flat = [Operation("Txn", without_late_faults(self.txn(depth=2)))]
+        between = [
+            Operation("Put", self.put()),
+            Operation("Range", self.range()),
+            *flat,
+            Operation("DeleteRange", self.delete_range()),
+            *self.lease_grant(),
+            *self.lease_revoke(),
+        ]
+        return self._services.alarm_group([it for it in between if self.chance(60)])
 
     # --- fields ----------------------------------------------------------------------------------------------
 
@@ -251,7 +305,7 @@ class Draw:
 
     def hash_kv(self) -> list[Operation]:
         """Everything stored, in one number."""
-        if self.world.attach_assigned_leases or not self.world.with_watches:
+        if self.world.attach_assigned_leases or not self.world.with_hash_kv:
             return []
         return [Operation("HashKV", etcdserverpb.HashKVRequest(revision=0))]
 
@@ -290,15 +344,17 @@ class Draw:
     # --- watch -----------------------------------------------------------------------------------------------
 
     def watch_create(self) -> list[Operation]:
-        if not self.world.with_watches:
-            return []
         if len(self.world.watches) >= MAX_WATCHES:
             return self.watch_cancel()
         key, range_end = self.interval()
-        stream = self.random.randrange(MAX_WATCH_STREAMS)
+        caller = self._accounts.caller()
+        if self.world.accounts.enabled and caller != ROOT and range_end == b"\x00":
+            range_end = b""
+        stream = self._stream_of(caller)
         watch_id = self.world.next_watch_id
-        if self.chance(10) and self.world.watches:
-            stream, watch_id = self.random.choice(list(self.world.watches))  # taken already
+        taken = [(its_stream, its_id) for its_stream, its_id in self.world.watches if its_stream == stream]
+        if taken and self.chance(30) and not self.world.are_watches_apart:
+            stream, watch_id = self.random.choice(taken)
         request = etcdserverpb.WatchCreateRequest(key=key, range_end=range_end, watch_id=watch_id)
         now, compacted = self.world.revision, self.world.compacted
         if self.chance(50):
@@ -311,7 +367,23 @@ class Draw:
         request.progress_notify = self.chance(20)
         if self.chance(25):
             request.filters.extend(self.random.choice(((0,), (1,), (0, 1), (1, 1))))
-        return [Operation("WatchCreate", request, stream)]
+        return [Operation("WatchCreate", request, stream, caller)]
+
+    def _stream_of(self, caller: str) -> int:
+        """A stream carries the token that it was opened with: every user has streams of their own, and new ones after
+        each login."""
+        logins = self.world.accounts.logins.get(caller, 0)
+        number = (*USERS, "").index(caller) + logins * (len(USERS) + 1)
+        return number * MAX_WATCH_STREAMS + self.random.randrange(MAX_WATCH_STREAMS)
+
+    def watch_progress(self) -> list[Operation]:
+        """Asked on a stream where something is watched, and nothing from a revision to come: 3.6 waits for it."""
+        waiting = {stream for (stream, _), start in self.world.watches.items() if start > self.world.revision}
+        streams = sorted({stream for stream, _ in self.world.watches} - waiting)
+        if not streams or self.world.are_watches_apart:
+            return []
+        stream = self.random.choice(streams)
+        return [Operation("WatchProgress", etcdserverpb.WatchProgressRequest(), stream)]
 
     def watch_cancel(self) -> list[Operation]:
         if not self.world.watches:
@@ -329,6 +401,20 @@ def without_late_faults(txn: Any) -> Any:
             if operation.HasField("request_put"):
                 operation.request_put.ignore_value = operation.request_put.ignore_lease = False
     return txn
+
+
+def without_late_checks(txn: Any) -> None:
+    """Takes from a transaction what 3.5.1 does not check permissions for: nested ones, and, in puts, previous records
+    and leases."""
+    for branch in (txn.success, txn.failure):
+        for index in reversed(range(len(branch))):
+            if branch[index].HasField("request_txn"):
+                del branch[index]
+            elif branch[index].HasField("request_put"):
+                branch[index].request_put.prev_kv = False
+                branch[index].request_put.lease = 0
+    if not any(txn.ListFields()):
+        txn.success.add().request_range.key = b"a"
 
 
 def _flattened(txn: Any) -> Iterator[Any]:

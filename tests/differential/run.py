@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
+from tests.differential.afresh import can_change_members, member_ids, start_afresh
 from tests.differential.compare import Comparison, Outcome, differences
 from tests.differential.history import line_of
 from tests.differential.known import explanation
-from tests.differential.operations import Draw, Operation, World
-from tests.differential.transport import Transport, WatchStream, wait_until
-from tests.interop.grpc_client import start_afresh
+from tests.differential.operation import Operation
+from tests.differential.operations import Draw, World
+from tests.differential.services import LEADER_REVISION, LEARNER_ID, SELF_ID
+from tests.differential.transport import Transport, Watches, wait_until
 
 #: Watches are compared at every so many operations, and at the end.
 CHECKPOINT_OPERATIONS: Final = 1000
@@ -57,13 +59,19 @@ class Run:
 
     def __init__(self, a: Transport, b: Transport, seed: int | None, revision: int) -> None:
         self._transports = (a, b)
-        self._streams: dict[int, tuple[WatchStream, WatchStream]] = {}
+        self._streams: dict[int, tuple[Watches, Watches]] = {}
         self._lease_ids: dict[int, int] = {}
+        #: Placeholders -> what each side has in their place.
+        self._own_ids: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for own, member in zip(self._own_ids, member_ids(a.client, b.client), strict=True):
+            own[SELF_ID] = member
         self.world = World(
             revision,
             compacted=revision,
             attach_assigned_leases=seed is not None and seed % 2 == 0,
-            with_watches=a.with_watches and b.with_watches,
+            with_hash_kv=a.with_hash_kv and b.with_hash_kv,
+            are_watches_apart=a.are_watches_apart,
+            with_member_changes=all(can_change_members(it.client) for it in (a, b)),
         )
         self.report = Report(seed)
 
@@ -92,6 +100,8 @@ class Run:
         return self.report
 
     def step(self, operation: Operation) -> None:
+        if operation.method == "Observe" and not self.world.has_leader:
+            return  # it would wait for one
         index = len(self.report.history)
         self.report.history.append(operation)
         if operation.method.startswith("Watch"):
@@ -118,7 +128,7 @@ class Run:
 
     def _ask(self, operation: Operation) -> tuple[Outcome, Outcome]:
         """Both at once."""
-        pending = self._transports[0].begin(operation), self._transports[1].begin(self._for_b(operation))
+        pending = tuple(it.begin(self._for_side(side, operation)) for side, it in enumerate(self._transports))
         a, b = (outcome() for outcome in pending)
         return a, b
 
@@ -130,31 +140,32 @@ class Run:
             return {}
         return {a.response.ID: b.response.ID}
 
-    def _for_b(self, operation: Operation) -> Operation:
-        """The same request with B's ids in place of A's."""
-        if not self._lease_ids:
-            return operation
+    def _for_side(self, side: int, operation: Operation) -> Operation:
+        """The same request with the ids that one side has: placeholders, and B's leases in place of A's."""
+        names = self._own_ids[side] | (self._lease_ids if side else {})
         request = type(operation.request)()
         request.CopyFrom(operation.request)
-        self._translate(request)
-        return Operation(operation.method, request, operation.stream)
-
-    def _translate(self, message: Any) -> None:
-        for descriptor, value in message.ListFields():
-            if descriptor.message_type is not None:
-                for part in value if descriptor.is_repeated else (value,):
-                    self._translate(part)
-            elif descriptor.name in ("lease", "ID") and value in self._lease_ids:
-                setattr(message, descriptor.name, self._lease_ids[value])
+        _translate(request, names)
+        return replace(operation, request=request)
 
     # --- what the answers tell ---------------------------------------------------------------------------------
 
     def _learn(self, operation: Operation, a: Outcome, b: Outcome) -> None:
-        if a.response is None:
-            return
         world, request = self.world, operation.request
+        if operation.method == "Campaign":
+            world.has_leader = a.response is not None
+        if a.response is None or b.response is None:
+            return
+        world.accounts.learn(operation)
         match operation.method:
-            case "Put" | "DeleteRange" | "Txn" | "Range":
+            case "Campaign":
+                for own, outcome in zip(self._own_ids, (a, b), strict=True):
+                    own[LEADER_REVISION] = outcome.response.leader.rev
+                world.revision = a.response.header.revision
+            case "MemberAdd":
+                for own, outcome in zip(self._own_ids, (a, b), strict=True):
+                    own[LEARNER_ID] = outcome.response.member.ID
+            case "Put" | "DeleteRange" | "Txn" | "Range" | "Lock" | "Unlock" | "Proclaim" | "Resign":
                 world.revision = a.response.header.revision
             case "Compact":
                 world.compacted = request.revision
@@ -171,7 +182,7 @@ class Run:
             case "WatchCreate":
                 world.next_watch_id = max(world.next_watch_id, request.watch_id + 1)
                 if not a.response.canceled:
-                    world.watches[operation.stream, request.watch_id] = True
+                    world.watches[operation.stream, request.watch_id] = request.start_revision
             case "WatchCancel":
                 world.watches.pop((operation.stream, request.watch_id), None)
 
@@ -179,18 +190,23 @@ class Run:
 
     def _watch(self, operation: Operation) -> tuple[Outcome, Outcome]:
         if operation.stream not in self._streams:
-            self._streams[operation.stream] = self._transports[0].open_watch(), self._transports[1].open_watch()
+            a_side, b_side = (it.open_watch(operation.user) for it in self._transports)
+            self._streams[operation.stream] = a_side, b_side
         pair = self._streams[operation.stream]
         if operation.method == "WatchCreate":
             a, b = (stream.create(operation.request) for stream in pair)
             if 0 < operation.request.start_revision <= self.world.revision:
                 self._let_catch_up(pair, operation.request.watch_id)
             return a, b
+        if operation.method == "WatchProgress":
+            self._let_arrive()
+            a, b = (stream.progress() for stream in pair)
+            return a, b
         self.compare_watch(operation.stream, operation.request.watch_id)
         a, b = (stream.cancel(operation.request.watch_id) for stream in pair)
         return a, b
 
-    def _let_catch_up(self, pair: tuple[WatchStream, WatchStream], watch_id: int) -> None:
+    def _let_catch_up(self, pair: tuple[Watches, Watches], watch_id: int) -> None:
         """History is replayed in the background; a compaction meanwhile would cut it at a place of chance."""
         self._wait_quiet(
             lambda: [
@@ -212,9 +228,18 @@ class Run:
         wait_until(is_quiet, WATCH_SETTLE_SECONDS, interval_seconds=QUIET_SECONDS)
 
     def _let_arrive(self) -> None:
-        """Until events have stopped to arrive."""
+        """Until both sides have delivered the same number of events, and events have stopped to arrive."""
+        wait_until(self._are_level, WATCH_SETTLE_SECONDS)
         streams = [side for pair in self._streams.values() for side in pair]
         self._wait_quiet(lambda: [[len(it.events) for it in list(side.histories.values())] for side in streams])
+
+    def _are_level(self) -> bool:
+        for a, b in self._streams.values():
+            for watch_id, history in list(a.histories.items()):
+                other = b.histories.get(watch_id)
+                if other is not None and len(history.events) != len(other.events):
+                    return False
+        return True
 
     def compare_watches(self) -> None:
         """All open watches, once events have stopped to arrive."""
@@ -246,6 +271,15 @@ class Run:
                 if it.method == "WatchCreate" and (it.stream, it.request.watch_id) == (stream, watch_id)
             )
             self.report.difference = Difference(len(self.report.history) - 1, operation, comparison.faults)
+
+
+def _translate(message: Any, names: dict[int, int]) -> None:
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for part in value if descriptor.is_repeated else (value,):
+                _translate(part, names)
+        elif descriptor.name in ("lease", "ID", "targetID", "rev") and value in names:
+            setattr(message, descriptor.name, names[value])
 
 
 def _hash(outcome: Outcome) -> int | None:

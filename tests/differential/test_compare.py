@@ -10,7 +10,8 @@ import pytest
 from dualmode.api import etcdserverpb, mvccpb
 from tests.differential.compare import Outcome, differences
 from tests.differential.history import line_of, operation_of
-from tests.differential.operations import Draw, Operation, World
+from tests.differential.operation import Operation
+from tests.differential.operations import Draw, World
 
 
 def kv(key: bytes, version: int = 1, value: bytes = b"", mod_revision: int = 5, lease: int = 0) -> Any:

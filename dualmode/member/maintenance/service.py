@@ -17,7 +17,7 @@ from dualmode.api import etcdserverpb, membershippb
 from dualmode.config.durations import format_duration
 from dualmode.errors import Code, RpcError
 from dualmode.member.apply import requests
-from dualmode.member.facts import ALARM_NAMES
+from dualmode.member.facts import alarm_text
 from dualmode.member.maintenance import downgrade
 from dualmode.member.maintenance.hashes import Hasher
 from dualmode.member.replica import Replica
@@ -81,7 +81,7 @@ class MaintenanceService:
         replica = self._replica
         store, node, applier = replica.store, replica.node, replica.applier
         problems = [] if replica.has_leader else [errors.NO_LEADER.message]
-        problems += [f"memberID:{one.memberID} alarm:{ALARM_NAMES[one.alarm]} " for one in applier.alarms.raised()]
+        problems += [alarm_text(one) for one in applier.alarms.raised()]
         member = applier.membership.get(applier.headers.member_id)
         answer = etcdserverpb.StatusResponse(
             version=dualmode.ETCD_VERSION,

@@ -11,6 +11,7 @@ from dualmode import errors
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
+from dualmode.member.facts import MemberFacts
 from dualmode.member.server import MemberServer
 from dualmode.rpc.local import AwaitableReply, call_unary
 from tests.member.conftest import running_member
@@ -54,7 +55,14 @@ async def test_status(member: MemberServer) -> None:
 
 async def test_status_names_alarms(member: MemberServer) -> None:
     await call(member, "Alarm", action=ACTIVATE, memberID=5, alarm=NOSPACE)
-    assert list((await call(member, "Status")).errors) == ["memberID:5 alarm:NOSPACE "]
+    await call(member, "Alarm", action=ACTIVATE, alarm=2)  # of no member: a text format leaves a zero out
+    await call(member, "Alarm", action=ACTIVATE, memberID=7, alarm=9)  # a kind that nobody knows is raised like others
+    assert set((await call(member, "Status")).errors) == {
+        "memberID:5 alarm:NOSPACE ",
+        "alarm:CORRUPT ",
+        "memberID:7 alarm:9 ",
+    }
+    assert sorted(MemberFacts(member.replica).alarms) == ["CORRUPT", "NOSPACE", "UNKNOWN"]
 
 
 async def test_the_quota_raises_the_alarm_and_taking_it_back_restores(tmp_path: Path) -> None:
