@@ -28,6 +28,8 @@ def ask(client: Client, method: str, token: str = "", /, **fields: Any) -> Any:
 
 def start_afresh(*clients: Client) -> int:
     """Returns the revision at which all stores stand, compacted there."""
+    if not all(has_auth_status(client) for client in clients):
+        return grpc_client.start_afresh(*clients)
     for client in clients:
         turn_auth_off(client)
         for alarm in ask(client, "Alarm").alarms:
@@ -38,6 +40,15 @@ def start_afresh(*clients: Client) -> int:
             ask(client, "RoleDelete", role=role)
     level_auth(*clients)
     return grpc_client.start_afresh(*clients)
+
+
+def has_auth_status(client: Client) -> bool:
+    """Whether a server is newer than 3.4."""
+    try:
+        ask(client, "AuthStatus")
+    except grpc.RpcError as error:
+        return bool(error.code() is not grpc.StatusCode.UNIMPLEMENTED)
+    return True
 
 
 def turn_auth_off(client: Client) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
-from tests.differential.afresh import can_change_members, member_ids, start_afresh
-from tests.differential.compare import Comparison, Outcome, differences
+from tests.differential.afresh import can_change_members, has_auth_status, member_ids, start_afresh
+from tests.differential.compare import Comparison, Outcome, differences, shown
 from tests.differential.history import line_of
 from tests.differential.known import explanation
 from tests.differential.operation import Operation
@@ -71,6 +71,7 @@ class Run:
             attach_assigned_leases=seed is not None and seed % 2 == 0,
             with_hash_kv=a.with_hash_kv and b.with_hash_kv,
             are_watches_apart=a.are_watches_apart,
+            is_basic=not all(has_auth_status(it.client) for it in (a, b)),
             with_member_changes=all(can_change_members(it.client) for it in (a, b)),
         )
         self.report = Report(seed)
@@ -182,7 +183,8 @@ class Run:
             case "WatchCreate":
                 world.next_watch_id = max(world.next_watch_id, request.watch_id + 1)
                 if not a.response.canceled:
-                    world.watches[operation.stream, request.watch_id] = request.start_revision
+                    start = request.start_revision
+                    world.watches[operation.stream, request.watch_id] = -1 if 0 < start <= world.compacted else start
             case "WatchCancel":
                 world.watches.pop((operation.stream, request.watch_id), None)
 
@@ -259,6 +261,8 @@ class Run:
         for index, (left, right) in enumerate(zip(a.events, b.events, strict=False)):
             if left != right:
                 comparison.message(f"events[{index}]", left, right)
+                if comparison.faults:
+                    comparison.faults += [f"A: {shown(left)}", f"B: {shown(right)}"]
             if comparison.faults:
                 break
         self.report.events += len(a.events)

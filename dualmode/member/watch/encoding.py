@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from dualmode import limits
+from dualmode.storage.mvcc import keyvalue
 from dualmode.storage.varints import varint
 
 #: What a watcher wants to hear, as bits: they select among the encodings of an event.
@@ -98,9 +99,13 @@ class Event:
         return encoded
 
     def _previous(self) -> bytes | None:
+        change = self._change
         if self._look_back is None:
-            return self._change.previous
-        return self._look_back(self._change.key, self.revision)
+            return change.previous
+        # A put that creates its key has nothing before it, even where its transaction has deleted one.
+        if not change.is_delete and keyvalue.fields(change.kv).create_revision == self.revision:
+            return None
+        return self._look_back(change.key, self.revision)
 
 
 def _event(change: Change, previous: bytes | None) -> bytes:
