@@ -37,6 +37,13 @@ JSON_SIZE_FACTOR: Final = 2
 #: Objects and arrays within each other: protobuf parsers take 100 levels of messages, each an object and an array.
 JSON_DEPTH: Final = 200
 
+# --- WebSocket -----------------------------------------------------------------------------------------------
+
+#: One message of a stream that is a WebSocket: JSON_SIZE_FACTOR times the largest request by default, rounded up.
+WEBSOCKET_MESSAGE_BYTES: Final = 4 * MIB
+#: Above so many bytes of messages that the call has not read, the client is not read from.
+WEBSOCKET_HELD_BYTES: Final = 256 * KIB
+
 # --- Status pages --------------------------------------------------------------------------------------------
 
 #: Parameters in the query of a status page; more are not looked at.

@@ -16,7 +16,7 @@ from dualmode.member.server import MemberServer
 from dualmode.peer.transport import PeerTransport
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
-from dualmode.rpc.gateway import JsonNotFoundRoute, json_routes
+from dualmode.rpc.gateway import JsonNotFoundRoute, json_routes, upgraded
 from dualmode.rpc.grpc_route import UnknownMethodRoute, grpc_routes
 from dualmode.rpc.health import HealthService
 from dualmode.rpc.json_paths import ALIASES, PREFIX
@@ -50,7 +50,7 @@ class MemberRoutes:
         metrics.bind({"etcd_server_client_requests_total": calls.counts})
         self._status = StatusRoutes(MemberFacts(member.replica), metrics, sys.argv)
         self._has_json_gateway = serving.has_json_gateway
-        self._guard = AccessGuard(AccessRules(serving.host_whitelist, serving.cors))
+        self._guard = AccessGuard(AccessRules(serving.host_whitelist, serving.cors), upgraded)
 
     def client_mux(self) -> Mux:
         """Of client listeners."""

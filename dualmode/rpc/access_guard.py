@@ -11,6 +11,7 @@ from dualmode.edge.mux import FixedRoute, is_grpc, text_route
 from dualmode.http.interface import Fields, Pairs, RequestHead
 from dualmode.http.routing import Link, PeerIdentity, Route, Sink
 from dualmode.rpc.access import AccessRules
+from dualmode.rpc.websocket_handshake import wants_websocket
 
 
 @lru_cache(maxsize=limits.REMEMBERED_STATUSES)
@@ -19,11 +20,21 @@ def _with_pairs(head: Fields, pairs: Pairs) -> Fields:
     return head.plus(*pairs)
 
 
+#: Gives a route for upgrades to a WebSocket, if there can be one.
+Upgrade = Callable[[Route], Route | None]
+
+
+def no_upgrade(route: Route) -> Route | None:
+    """There are no WebSockets."""
+    return None
+
+
 class AccessGuard:
     """An `edge.mux.Guard`."""
 
-    def __init__(self, rules: AccessRules) -> None:
+    def __init__(self, rules: AccessRules, upgrade: Upgrade = no_upgrade) -> None:
         self._rules = rules
+        self._upgrade = upgrade
 
     def __call__(self, head: RequestHead, peer: PeerIdentity, route: Route) -> Route:
         """The route itself for gRPC; else one that refuses, or one that adds CORS headers."""
@@ -35,6 +46,11 @@ class AccessGuard:
         pairs = self._rules.cors_fields(head.get(b"origin"))
         if head.method == b"OPTIONS":
             return FixedRoute(200, b"", *pairs)
+        if wants_websocket(head) and (upgraded := self._upgrade(route)) is not None:
+            # A browser lets every page open a WebSocket and read what comes: the origin is for us to look at.
+            if head.get(b"origin") is not None and not pairs:
+                return text_route(403, "The origin of this page is not on the list of --cors.\n")
+            return upgraded
         return CorsRoute(route, pairs) if pairs else route
 
 

@@ -13,6 +13,7 @@ from dualmode.rpc.gateway_stream import JsonStreamRoute
 from dualmode.rpc.gateway_unary import JsonUnaryRoute
 from dualmode.rpc.json_paths import with_aliases
 from dualmode.rpc.table import MethodTable
+from dualmode.rpc.websocket import WebSocketRoute
 
 
 def json_routes(table: MethodTable) -> dict[bytes, Route]:
@@ -24,6 +25,12 @@ def json_routes(table: MethodTable) -> dict[bytes, Route]:
             for alias in with_aliases(path):
                 routes[alias.encode()] = route
     return routes
+
+
+def upgraded(route: Route) -> Route | None:
+    """An `access_guard.Upgrade`: the gateway's routes, and only those, can be spoken to through a WebSocket."""
+    is_ours = isinstance(route, JsonUnaryRoute | JsonStreamRoute | JsonNotFoundRoute)
+    return WebSocketRoute(route) if is_ours else None
 
 
 class JsonNotFoundRoute:

@@ -19,6 +19,8 @@ ROLES: Final = ("root", "r1", "r2", "r3")
 PASSWORDS: Final = ("p1", "p2", "\u00e9", "")
 #: Keys and ends of permissions. Empty and upside-down ranges are refused by later releases only (known.py).
 KEYS: Final = (b"a", b"aa", b"ab", b"b", b"k" * 600, b"n/", b"n/03", b"z", b"\xff", b"\x00")
+#: Go sorts so many without changing the order of equal ones; what etcd does with more depends on its Go.
+MAX_PERMISSIONS: Final = 12
 KINDS: Final = (authpb.Permission.READ, authpb.Permission.WRITE, authpb.Permission.READWRITE)
 
 Requests = list[tuple[str, Any]]
@@ -32,6 +34,7 @@ class Accounts:
     passwords: dict[str, str] = field(default_factory=dict)  #: of users that exist; "" for none
     tokens: set[str] = field(default_factory=set)  #: users whose token is good
     stale: set[str] = field(default_factory=set)  #: users with a token that is good no longer
+    permissions: dict[str, int] = field(default_factory=dict)  #: how many each role has at most
     logins: dict[str, int] = field(default_factory=dict)  #: how often each has logged in
 
     def learn(self, operation: Operation) -> None:
@@ -51,6 +54,12 @@ class Accounts:
             case "UserDelete":
                 self.passwords.pop(request.name, None)
                 self._end(request.name)
+            case "RoleGrantPermission":
+                self.permissions[request.name] = self.permissions.get(request.name, 0) + 1
+            case "RoleRevokePermission":
+                self.permissions[request.role] = self.permissions.get(request.role, 0) - 1
+            case "RoleDelete":
+                self.permissions.pop(request.role, None)
             case "Authenticate":
                 self.tokens.add(request.name)
                 self.logins[request.name] = self.logins.get(request.name, 0) + 1
@@ -170,6 +179,8 @@ class DrawAccounts:
 
     def _grant_permission(self) -> Requests:
         request = etcdserverpb.AuthRoleGrantPermissionRequest(name=self._role())
+        if self._accounts.permissions.get(request.name, 0) >= MAX_PERMISSIONS:
+            return [("RoleDelete", etcdserverpb.AuthRoleDeleteRequest(role=request.name))]
         if self._random.randrange(30):
             key, range_end = self._interval()
             kind = self._random.choice(KINDS)

@@ -111,10 +111,13 @@ class Draw:
         return ROOT if self.world.accounts.enabled else ""
 
     def _as(self, caller: str, operation: Operation) -> Operation:
-        """Root takes over what 3.5 lets everybody do and later releases do not (known.py)."""
+        """Root takes over what 3.5 lets everybody do and later releases do not, and what depends on the shape of a tree
+        in etcd (known.py)."""
         request = operation.request
         if self.world.accounts.enabled and caller != ROOT:
             named = caller in self.world.accounts.tokens
+            if has_upside_down(request):
+                return Operation(operation.method, request, user=ROOT)
             match operation.method:
                 case "Txn" if named or any(request.ListFields()):
                     without_late_checks(request)
@@ -349,7 +352,7 @@ class Draw:
             return self.watch_cancel()
         key, range_end = self.interval()
         caller = self._accounts.caller()
-        if self.world.accounts.enabled and caller != ROOT and range_end == b"\x00":
+        if self.world.accounts.enabled and caller != ROOT and range_end <= max(key, b"\x00"):
             range_end = b""
         stream = self._stream_of(caller)
         watch_id = self.world.next_watch_id
@@ -417,6 +420,18 @@ def without_late_checks(txn: Any) -> None:
                 branch[index].request_put.lease = 0
     if not any(txn.ListFields()):
         txn.success.add().request_range.key = b"a"
+
+
+def has_upside_down(message: Any) -> bool:
+    """Whether a range that holds no key is anywhere in a request."""
+    if {"key", "range_end"} <= set(message.DESCRIPTOR.fields_by_name.keys()):
+        return bool(b"\x00" != message.range_end != b"" and message.range_end <= message.key)
+    return any(
+        has_upside_down(part)
+        for descriptor, value in message.ListFields()
+        if descriptor.message_type is not None
+        for part in (value if descriptor.is_repeated else (value,))
+    )
 
 
 def _flattened(txn: Any) -> Iterator[Any]:

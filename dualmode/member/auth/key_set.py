@@ -49,13 +49,11 @@ class KeySet:
     def covers(self, low: bytes, high: bytes | None) -> bool:
         """Whether every key of [low, high) is in the set.
 
-        An interval that holds no key (high <= low) is covered where both its ends lie inside one interval of the set,
-        as in etcd: who may not see what is around it is not told that it is empty.
+        An interval that holds no key (high <= low) is covered where its low end is in the set: who may not see what
+        is around it is not told that it is empty.
         """
         at = bisect_right(self._lows, low) - 1
         if at < 0:
             return False
         end = self._highs[at]
-        if high is not None and high <= low and high <= self._lows[at]:
-            return False
         return end is None or (low < end and high is not None and high <= end)
