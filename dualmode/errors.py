@@ -99,6 +99,15 @@ class RpcError(DualmodeError):
         """As Go's grpc prints a status error; etcd puts this text into watch cancel reasons."""
         return f"rpc error: code = {CODE_NAMES[self.code]} desc = {self.message}"
 
+    def forget_raising(self) -> RpcError:
+        """Lets go of the frames it came through; to be called where it ends its way.
+
+        The errors below are one object each, and Python hangs the frames of every raise on the object, behind those of
+        the raises before: all requests that were ever refused would stay in memory.
+        """
+        self.__traceback__ = self.__context__ = None
+        return self
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RpcError) and (self.code, self.message) == (other.code, other.message)
 

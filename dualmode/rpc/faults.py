@@ -15,7 +15,7 @@ def status_of(fault: BaseException, method: str) -> RpcError:
     """The status for anything a handler raises. What is not an `RpcError` is logged with its traceback; errors of ours
     say what they are (etcd: Unknown with the error's text), bugs keep it to the log."""
     if isinstance(fault, RpcError):
-        return fault
+        return fault.forget_raising()
     _log.error("a call failed by a fault of ours", method=method, exc_info=fault)
     if isinstance(fault, DualmodeError):
         return RpcError(Code.UNKNOWN, str(fault))

@@ -36,7 +36,7 @@ class AwaitableReply:
 
     def fail(self, error: RpcError) -> None:
         """See calls.Reply."""
-        self._outcome = error
+        self._outcome = error.forget_raising()
         self._done.set()
 
     async def result(self) -> bytes:

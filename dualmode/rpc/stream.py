@@ -87,6 +87,8 @@ class StreamBase:
             self._finish(errors.STOPPED)  # cancelled from further out: the connection or the server ends
 
     def _finish(self, error: RpcError | None) -> None:
+        if error is not None:
+            error.forget_raising()
         if not self.is_open:
             return
         self._close(Code.OK if error is None else error.code)

@@ -46,6 +46,7 @@ class UnaryBase:
 
     def fail(self, error: RpcError) -> None:
         """See calls.Reply."""
+        error.forget_raising()
         if not self.is_over:
             self.end()
             self.entry.counters.ended(error.code)

@@ -85,5 +85,5 @@ async def _read(read: Callable[[], Awaitable[None]]) -> str:
     try:
         await read()
     except RpcError as error:
-        return error.message
+        return error.forget_raising().message
     return ""

@@ -36,7 +36,7 @@ class HealthPage:
             try:
                 await (self._facts.serializable_read() if is_serializable else self._facts.linearizable_read())
             except RpcError as error:
-                reason = f"RANGE ERROR:{error.message}"
+                reason = f"RANGE ERROR:{error.forget_raising().message}"
         if reason:
             self.failures += 1
         else:

@@ -184,7 +184,7 @@ class Applier:
                 self._gate.check(kind, request, caller)
             answer = effect(request)
         except RpcError as error:
-            return error
+            return error.forget_raising()
         if had_room:
             return answer
         self.on_no_room()

@@ -40,6 +40,7 @@ class Place:
             except RpcError as error:
                 if error != errors.COMPACTED:  # then the store says who stands there now
                     raise
+                error.forget_raising()
 
     def abandon(self) -> None:
         """Leaves without waiting until that is done: the caller has gone."""

@@ -75,7 +75,7 @@ class LeaseExpiry:
             await self._revoke_expired()
             self._propose_checkpoints()
         except RpcError as error:
-            _log.warning("leases have to wait", reason=error.message)
+            _log.warning("leases have to wait", reason=error.forget_raising().message)
 
     async def _revoke_expired(self) -> None:
         while self._lessor.has_expired(self._now()):

@@ -131,6 +131,7 @@ class LeaseService:
             raise errors.TIMEOUT from None
         except RpcError as error:
             if error == errors.LEASE_NOT_FOUND:
+                error.forget_raising()
                 return 0
             raise
 
@@ -193,6 +194,7 @@ class LeaseService:
         except RpcError as error:
             if error != errors.LEASE_NOT_FOUND:
                 raise
+            error.forget_raising()
             answer = etcdserverpb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
         self._answer_time_to_live(call, answer)
 
@@ -213,7 +215,8 @@ class LeaseService:
     def _may_see(self, call: UnaryCall, lease: Lease) -> bool:
         try:
             self._guard.check_readable(call, self._attached.keys_of(lease.lease_id))
-        except RpcError:
+        except RpcError as error:
+            error.forget_raising()
             return False
         return True
 

@@ -58,6 +58,7 @@ class AutoCompactor:
             self._propose(requests.COMPACTION, request.SerializeToString(), request, reply)
             await reply.result()
         except RpcError as error:
+            error.forget_raising()
             if error != errors.COMPACTED:  # somebody else did it: as good
                 _log.warning(
                     f"failed auto {plan.name} compaction",

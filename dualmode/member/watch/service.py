@@ -102,7 +102,7 @@ class WatchService:
             # permission is checked for what is watched, before anything else is looked at.
             self._authorize(watch_stream.stream, request.key or b"\0", request.range_end)
         except RpcError as error:
-            self.hub.refuse(watch_stream, str(error))
+            self.hub.refuse(watch_stream, str(error.forget_raising()))
         else:
             self.hub.create(watch_stream, request, trio.current_time())
 
