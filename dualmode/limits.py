@@ -30,6 +30,9 @@ MESSAGES_PER_TURN: Final = 32
 #: A stream's `send` waits while more than this is unsent.
 STREAM_UNSENT_BYTES: Final = 256 * KIB
 
+#: So much of a slow request is logged; the rest says little.
+LOGGED_REQUEST_CHARACTERS: Final = 1000
+
 # --- JSON gateway --------------------------------------------------------------------------------------------
 
 #: JSON of a request against its message: base64 takes a third more, names and quotes the rest.

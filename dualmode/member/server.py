@@ -57,7 +57,9 @@ class MemberServer(MemberCore):
         self.leader_streams = LeaderStreams()
         self.watch = WatchService(self.watch_hub, self.leader_streams, self.access.check_read)
         self._make_lease_services()
-        self.kv = KvService(replica, options.max_txn_operations, self.compactor.physical, self.access)
+        self.kv = KvService(
+            replica, options.max_txn_operations, self.compactor.physical, self.access, options.slow_apply_seconds
+        )
         self.range_stream = RangeStream(replica, self.kv.counts, self.access.check_read, options.max_request_bytes)
         passwords = Passwords(options.auth.bcrypt_cost, VerifiedPasswords(secrets.token_bytes(32)))
         self.auth = AuthService(replica, accounts, self.access, self.management.tokens, passwords)

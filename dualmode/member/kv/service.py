@@ -1,10 +1,11 @@
-"""Decides: the KV service: checks a request, then reads at once or hands it to the replica.
+"""Does: the KV service: checks a request, then reads at once (timing what may be long) or hands it to the replica.
 
 Nothing here awaits and nothing makes a task: an answer is given inline or parked with its proposal.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from dualmode import errors
@@ -14,6 +15,7 @@ from dualmode.member.auth.access import Access
 from dualmode.member.auth.caller import NOBODY
 from dualmode.member.kv import checks, ranges
 from dualmode.member.kv.counts import Counts
+from dualmode.member.kv.slow_reads import SlowReads
 from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
@@ -26,7 +28,14 @@ _ONE_BYTE_LENGTHS: Final = 0x80
 class KvService:
     """`etcdserverpb.KV` of one member."""
 
-    def __init__(self, replica: Replica, max_txn_operations: int, wait_for_compaction: Any, access: Access) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        max_txn_operations: int,
+        wait_for_compaction: Any,
+        access: Access,
+        slow_read_seconds: float,
+    ) -> None:
         self._replica = replica
         self._accounts = replica.applier.accounts
         self._access = access
@@ -34,6 +43,7 @@ class KvService:
         self._headers = replica.applier.headers
         #: How many keys intervals have, as far as it is remembered.
         self.counts = Counts(replica.store)
+        self._slow_reads = SlowReads(slow_read_seconds, replica.counters)
         self._max_txn_operations = max_txn_operations
         self._wait_for_compaction = wait_for_compaction
         #: Ranges read, for the metrics.
@@ -82,8 +92,10 @@ class KvService:
     def _answer_range(self, call: UnaryCall, request: Any) -> None:
         if self._accounts.is_enabled:
             self._access.check_read(call, request.key, request.range_end)
-        store = self._store
-        call.reply(ranges.execute(store, request, self._headers.field(store.revision), self.counts))
+        store, began = self._store, time.perf_counter()
+        answer = ranges.execute(store, request, self._headers.field(store.revision), self.counts)
+        self._slow_reads.after_range(began, request, answer)
+        call.reply(answer)
 
     def put(self, call: UnaryCall, message: bytes) -> None:
         request = decode(etcdserverpb.PutRequest, message)
@@ -113,7 +125,10 @@ class KvService:
     def _answer_txn(self, call: UnaryCall, request: Any) -> None:
         if self._accounts.is_enabled:
             self._access.check_txn(call, request)
-        call.reply(self._replica.applier.read_only_txn(request))
+        began = time.perf_counter()
+        answer = self._replica.applier.read_only_txn(request)
+        self._slow_reads.after_txn(began, request, answer)
+        call.reply(answer)
 
     def compact(self, call: UnaryCall, message: bytes) -> None:
         """Answered when the compaction is scheduled; `physical` waits until this member has done it.
