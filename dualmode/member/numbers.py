@@ -49,6 +49,9 @@ def _store(member: MemberServer) -> Bindings:
     return {
         "etcd_mvcc_db_total_size_in_bytes": lambda: store.total_size,
         "etcd_mvcc_db_total_size_in_use_in_bytes": lambda: store.in_use_size,
+        "etcd_disk_backend_commit_duration_seconds": lambda: store.backend.write_seconds,
+        "etcd_disk_backend_defrag_duration_seconds": lambda: member.maintenance.defragmentation_seconds,
+        "etcd_disk_defrag_inflight": lambda: int(member.maintenance.is_defragmenting),
         "etcd_mvcc_put_total": lambda: applier.counts.puts,
         "etcd_mvcc_delete_total": lambda: applier.counts.deletes,
         "etcd_mvcc_txn_total": lambda: applier.counts.txns,

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final, NoReturn, Protocol
 
 from rocksdict import (
@@ -40,6 +41,7 @@ from rocksdict import (
 
 from dualmode import limits
 from dualmode.errors import StorageError
+from dualmode.metrics import Histogram, exponential_buckets
 
 Batch = WriteBatch
 
@@ -79,6 +81,8 @@ class Backend:
         self.directory = directory
         self._database = database
         self._database_get = database.get
+        #: How long `write` took, with etcd's bounds.
+        self.write_seconds = Histogram(exponential_buckets(0.001, 2, 14))
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], read_only: bool = False) -> Backend:
@@ -218,10 +222,12 @@ class Backend:
 
     def write(self, batch: Batch) -> None:
         """Applies the whole batch, atomically. After a `StorageError` the store in memory is not to be trusted."""
+        began = perf_counter()
         try:
             self._database.write(batch)
         except Exception as error:
             _fail("write to", self.directory, error)
+        self.write_seconds.observe(perf_counter() - began)
 
     def view(self) -> View:
         """A consistent snapshot of the store as it is now; close it soon, it keeps old versions alive."""

@@ -43,7 +43,7 @@ class LocalClient:
         try:
             return response.FromString(await self._start(handler, request).result())
         except RpcError as error:
-            raise RpcError(Code.UNKNOWN, error.message) from error
+            raise RpcError(Code.UNKNOWN, error.forget_raising().message) from None
 
     async def range(self, request: Any) -> Any:
         """A RangeResponse."""

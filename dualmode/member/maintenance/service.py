@@ -21,6 +21,7 @@ from dualmode.member.facts import alarm_text
 from dualmode.member.maintenance import downgrade
 from dualmode.member.maintenance.hashes import Hasher
 from dualmode.member.replica import Replica
+from dualmode.metrics import Histogram, exponential_buckets
 from dualmode.rpc.calls import Kind, Method, UnaryCall
 from dualmode.rpc.decode import decode
 from dualmode.rpc.local import AwaitableReply
@@ -53,6 +54,8 @@ class MaintenanceService:
         self._hasher = Hasher(replica.store)
         #: One at a time, and the store is not replaced meanwhile.
         self._store_guard = store_guard
+        self.is_defragmenting = False
+        self.defragmentation_seconds = Histogram(exponential_buckets(0.1, 2, 13))
         #: Hears when a defragmentation begins (True) and ends.
         self.on_defragmentation: Callable[[bool], None] = lambda is_running: None
 
@@ -145,13 +148,16 @@ class MaintenanceService:
             backend = self._replica.store.backend
             began, size_before = time.monotonic_ns(), backend.size_bytes()
             _log.info("defragmenting", path=str(backend.directory), current_db_size_bytes=size_before)
+            self.is_defragmenting = True
             self.on_defragmentation(True)
             try:
                 await trio.to_thread.run_sync(backend.flush)
                 for low, high in _ROW_FAMILIES:
                     await trio.to_thread.run_sync(backend.compact, low, high)
             finally:
+                self.is_defragmenting = False
                 self.on_defragmentation(False)
+                self.defragmentation_seconds.observe((time.monotonic_ns() - began) / 1e9)
             _log.info(
                 "finished defragmenting directory",
                 path=str(backend.directory),
