@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable
-from json import JSONDecoder
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn
 
 from dualmode import limits
@@ -12,6 +12,8 @@ from dualmode.errors import Code, RpcError
 from dualmode.rpc.json_fields import JsonField, Shape, by_json_name
 
 _SPACE = " \t\r\n"
+#: What Go says of JSON that stops in the middle, and so etcd.
+_CUT = "unexpected EOF"
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -47,6 +49,9 @@ def decode(message_class: Any, text: bytes) -> Any:
         raise RpcError(Code.INVALID_ARGUMENT, f"json: {where}{fault.text}") from None
     except RecursionError:
         raise RpcError(Code.INVALID_ARGUMENT, "json: nested too deeply") from None
+    except JSONDecodeError as error:
+        is_cut = error.pos >= len(error.doc) or error.msg.startswith("Unterminated")
+        raise RpcError(Code.INVALID_ARGUMENT, _CUT if is_cut else f"json: {error}") from None
     except ValueError as error:
         raise RpcError(Code.INVALID_ARGUMENT, f"json: {error}") from None
 

@@ -16,7 +16,7 @@ _SPACES: Final = re.compile(rb"[ \t\r\n]*")
 _OUTSIDE: Final = re.compile(rb'["{}\[\]]')
 _INSIDE: Final = re.compile(rb'["\\]')
 
-_UNEXPECTED_END = RpcError(Code.INVALID_ARGUMENT, "json: unexpected EOF")
+_UNEXPECTED_END = RpcError(Code.INVALID_ARGUMENT, "unexpected EOF")
 _NO_OBJECT = RpcError(Code.INVALID_ARGUMENT, "json: an object is expected")
 
 

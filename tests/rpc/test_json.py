@@ -136,7 +136,7 @@ def test_an_empty_object_is_there() -> None:
 @pytest.mark.parametrize(
     ("message_class", "text", "complaint"),
     [
-        (pb.RangeRequest, b"{", "json: "),
+        (pb.RangeRequest, b"{", "unexpected EOF"),
         (pb.RangeRequest, b"\xff", "json: "),
         (pb.RangeRequest, b"[]", "json: an object is expected, not an array"),
         (pb.RangeRequest, b"NaN", "json: NaN is not JSON"),
@@ -170,6 +170,15 @@ def test_what_is_refused(message_class: Any, text: bytes, complaint: str) -> Non
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert complaint in caught.value.message
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "text", [b"{", b'{"key', b'{"key"', b'{"key":', b'{"key":"YQ==', b'{"key":"YQ=="', b'{"key":"YQ==",', b" {"]
+)
+def test_what_stops_in_the_middle_is_refused_as_etcd_does(text: bytes) -> None:
+    with pytest.raises(RpcError) as caught:
+        decode(pb.PutRequest, text)
+    assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, "unexpected EOF")
 
 
 def test_transactions_in_transactions_have_a_bottom() -> None:
