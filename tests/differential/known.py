@@ -129,6 +129,7 @@ NOT_GENERATED: Final = {
     "progress requests where nothing is watched, or from a revision to come": "3.6 waits with the answer",
     "nested Txns, and prev_kv or leases in a Txn's puts, for other users than root": "3.5.1 does not check them",
     "watches from a key on for other users than root": "3.5.1 asks for the key alone",
+    "a watch id that is taken, where the permission is missing too": "the refusal silences a 3.5.1's older watch",
     "ranges without keys (upside down) for other users than root": "the shape of etcd's interval tree decides",
     "more than 12 permissions in a role": "which of those with equal keys is replaced depends on etcd's unstable sort",
     "Compact, LeaseLeases, lease changes without a token": "3.5.1 lets others than root do that; we do not",

@@ -357,7 +357,8 @@ class Draw:
         stream = self._stream_of(caller)
         watch_id = self.world.next_watch_id
         taken = [(its_stream, its_id) for its_stream, its_id in self.world.watches if its_stream == stream]
-        if taken and self.chance(30) and not self.world.are_watches_apart:
+        may_fail = self.world.accounts.enabled and caller != ROOT
+        if taken and self.chance(30) and not self.world.are_watches_apart and not may_fail:
             stream, watch_id = self.random.choice(taken)
         request = etcdserverpb.WatchCreateRequest(key=key, range_end=range_end, watch_id=watch_id)
         now, compacted = self.world.revision, self.world.compacted
