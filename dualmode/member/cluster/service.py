@@ -122,12 +122,12 @@ class ClusterService:
         self._answer(call, etcdserverpb.MemberRemoveResponse(members=self._messages()))
 
     def member_update(self, call: UnaryCall, message: bytes) -> None:
-        """Other peer URLs. Raises BAD_MEMBER_URLS, MEMBER_NOT_FOUND."""
+        """Other peer URLs. Raises MEMBER_NOT_FOUND; BAD_MEMBER_URLS where etcd would write them down as they are."""
         request = decode(etcdserverpb.MemberUpdateRequest, message)
-        urls = _checked(request.peerURLs)
         known = self._replica.applier.membership.get(request.ID)
         if known is None:
             raise errors.MEMBER_NOT_FOUND
+        urls = _checked(request.peerURLs)
         member = replace(Member(known.id, tuple(sorted(urls))), is_learner=known.is_learner)
         call.spawn(self._update, call, member)
 
