@@ -1,4 +1,4 @@
-"""Does: brings two servers, shared between runs, to the same empty state: no keys, leases, users and alarms; equal
+"""Does: brings two servers, shared between runs, to the same empty state: no keys, leases, users, alarms; equal
 revisions of the store and of auth."""
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ def start_afresh(*clients: Client) -> int:
         turn_auth_off(client)
         for alarm in ask(client, "Alarm").alarms:
             ask(client, "Alarm", action=2, memberID=alarm.memberID, alarm=alarm.alarm)
+        for member in ask(client, "MemberList").members:
+            if member.isLearner:
+                ask(client, "MemberRemove", ID=member.ID)
         for user in ask(client, "UserList").users:
             ask(client, "UserDelete", name=user)
         for role in ask(client, "RoleList").roles:

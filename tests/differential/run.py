@@ -117,6 +117,7 @@ class Run:
                 wait_until(lambda: _hash_pair_agrees(self._ask(operation)), WATCH_SETTLE_SECONDS)
                 a, b = self._ask(operation)
         self.report.answers[operation.method + (f": {a.text}" if a.response is None else "")] += 1
+        self._note_learner(operation, a, b)
         faults = differences(operation, a, b, {**self._lease_ids, **self._granted(operation, a, b)})
         if faults and (known := explanation(operation, a, b)):
             self.report.known[known.name] += 1
@@ -132,6 +133,13 @@ class Run:
         pending = tuple(it.begin(self._for_side(side, operation)) for side, it in enumerate(self._transports))
         a, b = (outcome() for outcome in pending)
         return a, b
+
+    def _note_learner(self, operation: Operation, a: Outcome, b: Outcome) -> None:
+        """Before the comparison, which leaves ids out."""
+        if operation.method == "MemberAdd":
+            for own, outcome in zip(self._own_ids, (a, b), strict=True):
+                if outcome.response is not None:
+                    own[LEARNER_ID] = outcome.response.member.ID
 
     # --- leases whose ids the servers chose --------------------------------------------------------------------
 
@@ -163,9 +171,6 @@ class Run:
                 for own, outcome in zip(self._own_ids, (a, b), strict=True):
                     own[LEADER_REVISION] = outcome.response.leader.rev
                 world.revision = a.response.header.revision
-            case "MemberAdd":
-                for own, outcome in zip(self._own_ids, (a, b), strict=True):
-                    own[LEARNER_ID] = outcome.response.member.ID
             case "Put" | "DeleteRange" | "Txn" | "Range" | "Lock" | "Unlock" | "Proclaim" | "Resign":
                 world.revision = a.response.header.revision
             case "Compact":
