@@ -125,7 +125,9 @@ class Draw:
                     caller = ROOT
                 case "LeaseLeases" if named:
                     caller = ROOT
-                case "LeaseGrant" | "LeaseRevoke" | "LeaseKeepAlive" if not caller:
+                case "LeaseGrant" | "LeaseRevoke" if not caller:
+                    caller = ROOT
+                case "LeaseKeepAlive":
                     caller = ROOT
         return Operation(operation.method, request, user=caller)
 
