@@ -29,6 +29,7 @@ from dualmode.proxy.health_watch import HealthWatch
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
+from dualmode.proxy.own_pages import own_pages
 from dualmode.proxy.read_only import ReadOnlyGuard
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.unsupported import unsupported
@@ -137,6 +138,8 @@ def client_mux(
         read_only = ReadOnlyGuard(forward)
         guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
     builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
+    for path, route in own_pages(upstreams, watches).items():
+        builder.path(path, route)
     if watches is not None:
         for path, route in grpc_routes(MethodTable(watches.methods())).items():
             builder.grpc(path, route)

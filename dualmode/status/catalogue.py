@@ -115,6 +115,12 @@ _PROXY: Final = (
     Family("etcd_grpc_proxy_cache_misses_total", COUNTER, "Reads that went to a member."),
     Family("etcd_grpc_proxy_cache_keys_total", GAUGE, "Keys in the cache."),
     Family("etcd_grpc_proxy_events_coalescing_total", COUNTER, "Events that one upstream watch brought to several."),
+    Family("dualmode_proxy_endpoints", GAUGE, "Endpoints that are known."),
+    Family("dualmode_proxy_connected", GAUGE, "Whether an endpoint is connected: 1 or 0."),
+    Family("dualmode_proxy_endpoints_lost_total", COUNTER, "Connections to endpoints that were lost, or left."),
+    Family("dualmode_proxy_rounds_failed_total", COUNTER, "Rounds in which no endpoint could be reached."),
+    Family("dualmode_proxy_client_watches", GAUGE, "Watches of clients."),
+    Family("dualmode_proxy_member_watches", GAUGE, "Watches at the members that they ride on."),
     Family("etcd_grpc_proxy_watchers_coalescing_total", GAUGE, "Watchers that share an upstream watch."),
 )
 

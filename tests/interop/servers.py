@@ -172,7 +172,14 @@ def start_dualmode(
     return start_member((*DUALMODE, "member"), name, directory, tls, flags)
 
 
-def start_proxy(directory: Path, endpoints: str, tls: Certificates | None = None, name: str = "proxy") -> Server:
+def start_proxy(
+    directory: Path,
+    endpoints: str,
+    tls: Certificates | None = None,
+    name: str = "proxy",
+    flags: tuple[str, ...] = (),
+    probe: str = "/health",
+) -> Server:
     """`dualmode proxy` in front of `endpoints` (comma separated URLs)."""
 
     def make() -> Server:
@@ -184,7 +191,8 @@ def start_proxy(directory: Path, endpoints: str, tls: Certificates | None = None
             f"--listen-client-urls={url}",
             f"--data-dir={data_directory}",
             *(tls.server_flags() if tls else ()),
+            *flags,
         ]
-        return _server(name, command, url, directory, data_directory, tls, "/health")
+        return _server(name, command, url, directory, data_directory, tls, probe)
 
     return _start(make)
