@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.interop import proxy_faults
 from tests.interop.clusters.cluster import Cluster, eventually
 from tests.interop.grpc_client import Client
 from tests.interop.processes import ServerProcess, answers_http, free_port
@@ -98,3 +99,11 @@ def test_a_read_only_proxy(tmp_path: Path) -> None:
                 assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
             client.close()
         assert cluster.ctl("get", "a", "--print-value-only").stdout.strip() == "1"
+
+
+@pytest.mark.parametrize("program", ["etcd", "dualmode"])
+def test_faults_behind_a_proxy(tmp_path: Path, program: str) -> None:
+    """One round; `python -m tests.interop.proxy_faults` runs more."""
+    counted = proxy_faults.run(tmp_path, program, 1)
+    assert counted["acknowledged"] > 100
+    assert counted["watches resumed"] > 0
