@@ -435,3 +435,5 @@ PROXY_LOOK_SECONDS: Final = 3.0
 PROXY_HEALTH_SECONDS: Final = 2.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
+#: Between two looks of the autopilot.
+AUTOPILOT_SECONDS: Final = 1.0

@@ -237,6 +237,8 @@ def _not_negative(name: str, modes: tuple[Mode, ...]) -> None:
 
 
 _DURATIONS: Final = (
+    "autopilot-promote-after",
+    "autopilot-remove-after",
     "raft-read-timeout",
     "raft-write-timeout",
     "compaction-sleep-interval",

@@ -189,6 +189,8 @@ def _cluster(values: Values) -> ClusterSettings:
         max_learners=values["max-learners"],
         highest_version=values["highest-cluster-version"],
         force_new_cluster=values["force-new-cluster"],
+        promote_after_seconds=_seconds(values, "autopilot-promote-after"),
+        remove_after_seconds=_seconds(values, "autopilot-remove-after"),
         downgrade_check_seconds=_seconds(values, "downgrade-check-time"),
     )
 

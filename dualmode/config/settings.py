@@ -115,6 +115,8 @@ class ClusterSettings:
     max_learners: int
     highest_version: str  #: "3.6": the cluster's version is raised no higher
     force_new_cluster: bool
+    promote_after_seconds: float  #: autopilot: a learner that has been ready for so long; 0: never
+    remove_after_seconds: float  #: autopilot: a member that has been dead for so long; 0: never
     downgrade_check_seconds: float
 
 

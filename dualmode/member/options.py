@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dualmode import limits
 from dualmode.member.auth.assembly import AuthOptions
+from dualmode.member.cluster.autopilot import AutopilotRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class MemberOptions:
     max_learners: int = limits.MAX_LEARNERS
     highest_cluster_version: str = "3.6"
     strict_reconfig_check: bool = True
+    autopilot: AutopilotRules = AutopilotRules()  # noqa: RUF009 - a constant
     initial_tick_advance: bool = True
     initial_corrupt_check: bool = True
     corrupt_check_seconds: float = 0.0  #: 0: never

@@ -20,6 +20,7 @@ from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
 from dualmode.errors import StartError, StorageError
 from dualmode.member.auth.assembly import AuthOptions
+from dualmode.member.cluster.autopilot import AutopilotRules
 from dualmode.member.cluster.discovery import members_by_service, members_by_srv
 from dualmode.member.cluster.joining import check_is_new, join
 from dualmode.member.cluster.peering import Peering
@@ -138,6 +139,7 @@ def _options(settings: MemberSettings) -> MemberOptions:
         max_learners=settings.cluster.max_learners,
         highest_cluster_version=settings.cluster.highest_version,
         strict_reconfig_check=settings.cluster.strict_reconfig_check,
+        autopilot=AutopilotRules(settings.cluster.promote_after_seconds, settings.cluster.remove_after_seconds),
         initial_tick_advance=raft.initial_tick_advance,
         initial_corrupt_check=settings.checks.initial_corrupt_check,
         corrupt_check_seconds=settings.checks.corrupt_check_seconds,

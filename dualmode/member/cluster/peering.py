@@ -17,6 +17,7 @@ from dualmode.edge.tls import ClientTls
 from dualmode.errors import RpcError
 from dualmode.http.routing import Mux
 from dualmode.member.cluster.announcing import Announcer
+from dualmode.member.cluster.autopilot_task import AutopilotTask
 from dualmode.member.cluster.corruption import CorruptionChecks
 from dualmode.member.cluster.peer_answers import PeerAnswers
 from dualmode.member.cluster.versions import VersionMonitor
@@ -93,11 +94,16 @@ class Peering:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Works until cancelled."""
+        member = self._member
         async with trio.open_nursery() as nursery:
             await nursery.start(self.transport.run)
             nursery.start_soon(self._sender.run)
             nursery.start_soon(self.versions.run)
             nursery.start_soon(self.checks.run)
+            if member.options.autopilot.is_wanted:
+                since = self.transport.active_since
+                pilot = AutopilotTask(member.options.autopilot, self._replica, member.cluster, since)
+                nursery.start_soon(pilot.run)
             nursery.start_soon(self._hurry_first_election)
             task_status.started()
 

@@ -116,9 +116,13 @@ class ClusterService:
             reconfiguration.check_removal(self.members, member_id, self._own_id, self.connected_since, now)
         call.spawn(self._remove, call, member_id)
 
-    async def _remove(self, call: UnaryCall, member_id: int) -> None:
+    async def remove_here(self, member_id: int) -> None:
+        """Removes a member. Raises what is wrong with it when it is applied."""
         await self._change(conf_changes.remove_change(self._next_change_id(), member_id))
         _log.info("removed member", member_id=f"{member_id:x}")
+
+    async def _remove(self, call: UnaryCall, member_id: int) -> None:
+        await self.remove_here(member_id)
         self._answer(call, etcdserverpb.MemberRemoveResponse(members=self._messages()))
 
     def member_update(self, call: UnaryCall, message: bytes) -> None:

@@ -320,11 +320,31 @@ def keep_alive(client: Client, lease_id: int) -> Any:
     return next(answers)
 
 
+def autopilot(directory: Path, scale: float, tell: Tell) -> None:
+    """A learner becomes a voter by itself; a member that stays dead is removed by itself."""
+    flags = ("--autopilot-promote-after=1s", "--autopilot-remove-after=2s")
+    with Cluster(directory, flags) as cluster:
+        cluster.start_new({"m1": "dualmode", "m2": "dualmode", "m3": "dualmode"})
+        cluster.add("m4", "dualmode", learner=True)
+
+        def voters(without: str = "") -> int:
+            listed = cluster.list(without=without)
+            return sum(not one["isLearner"] for one in listed)
+
+        eventually(lambda: voters() == 4, "the learner is promoted")
+        cluster.learn_ids()
+        lost = next(name for name in cluster.members if name != cluster.wait_for_leader())
+        cluster.kill(lost)
+        eventually(lambda: voters() == 3, "the dead member is removed")
+        tell(f"promoted m4, removed {lost}: {cluster.wait_until_equal()}")
+
+
 SCENARIOS: dict[str, Callable[..., None]] = {
     "three-members": three_members,
     "leader-killed": leader_killed,
     "paused-and-cut-off": paused_and_cut_off,
     "leases": leases_across_members,
+    "autopilot": autopilot,
     "mixed": mixed,
     "rolling": rolling,
 }
