@@ -17,6 +17,8 @@ class MemberOptions:
     data_dir: Path
     heartbeat_seconds: float = 0.1
     election_seconds: float = 1.0
+    peer_read_seconds: float = limits.PEER_READ_SECONDS
+    peer_write_seconds: float = limits.PEER_READ_SECONDS
     pre_vote: bool = True
     snapshot_count: int = limits.LOG_SNAPSHOT_ENTRIES
     snapshot_catch_up_entries: int = 5_000

@@ -122,6 +122,8 @@ def _options(settings: MemberSettings) -> MemberOptions:
         settings.data_dir,
         heartbeat_seconds=raft.heartbeat_milliseconds / 1000,
         election_seconds=raft.election_milliseconds / 1000,
+        peer_read_seconds=raft.read_timeout_seconds,
+        peer_write_seconds=raft.write_timeout_seconds,
         pre_vote=raft.pre_vote,
         snapshot_count=raft.snapshot_entries,
         snapshot_catch_up_entries=raft.catchup_entries,

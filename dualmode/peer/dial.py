@@ -24,9 +24,10 @@ from dualmode.urls import Url
 class OpenedStream:
     """The answer to our GET. `status` is looked at before anything is read."""
 
-    def __init__(self, wire: Wire, connection: h11.Connection, response: h11.Response) -> None:
+    def __init__(self, wire: Wire, connection: h11.Connection, response: h11.Response, read_seconds: float) -> None:
         self._wire = wire
         self._connection = connection
+        self._read_seconds = read_seconds
         self._is_over = False
         self.status = response.status_code
         self.fields: Pairs = tuple((bytes(name).lower(), bytes(value)) for name, value in response.headers)
@@ -48,7 +49,7 @@ class OpenedStream:
             elif pieces:
                 break
             else:
-                await _feed(self._wire, self._connection)
+                await _feed(self._wire, self._connection, self._read_seconds)
         return b"".join(pieces)
 
     async def read_all(self) -> bytes:
@@ -61,16 +62,22 @@ class OpenedStream:
 
 @asynccontextmanager
 async def opened_stream(
-    target: Url, tls: ClientTls | None, path: str, fields: list[tuple[str, str]], start_task: Callable[..., Any]
+    target: Url,
+    tls: ClientTls | None,
+    path: str,
+    fields: list[tuple[str, str]],
+    start_task: Callable[..., Any],
+    read_seconds: float,
 ) -> AsyncIterator[OpenedStream]:
-    """Dials, asks, and gives the answer's head. Raises `PeerError`, `OSError` and `trio.TooSlowError`."""
+    """Dials, asks, and gives the answer's head; a peer may be silent for `read_seconds`. Raises `PeerError`, `OSError`
+    and `trio.TooSlowError`."""
     with trio.fail_after(limits.PEER_DIAL_SECONDS):
         stream = await trio.open_tcp_stream(target.host, target.port)
     sock = socket.socket(fileno=stream.socket.detach())
     wire = Wire(sock, start_task, lambda: None)
     try:
         connection = h11.Connection(h11.CLIENT)
-        with trio.fail_after(limits.PEER_READ_SECONDS):
+        with trio.fail_after(read_seconds):
             if target.is_tls:
                 if tls is None:
                     raise PeerError(f"{target}: https needs TLS settings")
@@ -80,8 +87,8 @@ async def opened_stream(
             request = h11.Request(method="GET", target=path, headers=[("host", target.address), *fields])
             wire.send(connection.send(request) or b"")
             wire.send(connection.send(h11.EndOfMessage()) or b"")
-            response = await _response(wire, connection)
-        yield OpenedStream(wire, connection, response)
+            response = await _response(wire, connection, read_seconds)
+        yield OpenedStream(wire, connection, response, read_seconds)
     finally:
         wire.abort()
 
@@ -97,7 +104,7 @@ async def _shake_hands(wire: Wire, tls: ClientTls, target: Url) -> bytes:
     return data or b""
 
 
-async def _response(wire: Wire, connection: h11.Connection) -> h11.Response:
+async def _response(wire: Wire, connection: h11.Connection, read_seconds: float) -> h11.Response:
     while True:
         event = _next(connection)
         if isinstance(event, h11.Response):
@@ -105,7 +112,7 @@ async def _response(wire: Wire, connection: h11.Connection) -> h11.Response:
         if event is not h11.NEED_DATA and not isinstance(event, h11.InformationalResponse):
             raise PeerError("closed before it answered")
         if event is h11.NEED_DATA:
-            await _feed(wire, connection)
+            await _feed(wire, connection, read_seconds)
 
 
 def _next(connection: h11.Connection) -> Any:
@@ -115,8 +122,8 @@ def _next(connection: h11.Connection) -> Any:
         raise PeerError(f"not HTTP/1.1: {error}") from None
 
 
-async def _feed(wire: Wire, connection: h11.Connection) -> None:
-    with trio.fail_after(limits.PEER_READ_SECONDS):
+async def _feed(wire: Wire, connection: h11.Connection, read_seconds: float) -> None:
+    with trio.fail_after(read_seconds):
         data = await wire.receive()
         while data == b"":  # TLS has given nothing yet
             data = await wire.receive()

@@ -105,6 +105,7 @@ class RemotePeer:
         start_task: Callable[..., object],
         *,
         is_remote: bool = False,
+        read_seconds: float = limits.PEER_READ_SECONDS,
     ) -> None:
         self.member_id = member_id
         self.peer_urls = peer_urls
@@ -118,6 +119,7 @@ class RemotePeer:
         self._tls = tls
         self._client = client
         self._start_task = start_task
+        self._read_seconds = read_seconds
         self._attached: dict[str, Attached] = {}
         self._reading = 0
         self._posts = 0
@@ -228,7 +230,7 @@ class RemotePeer:
     async def _read_once(self, kind: str, target: Url) -> None:
         path = f"/raft/stream/{kind}/{self._identity.member_id:x}"
         fields = request_fields(self._identity, self.member_id)
-        async with opened_stream(target, self._tls, path, fields, self._start_task) as stream:
+        async with opened_stream(target, self._tls, path, fields, self._start_task, self._read_seconds) as stream:
             if stream.status != 200:
                 await self._refused(stream)
                 return

@@ -38,13 +38,18 @@ class PeerTransport:
         snapshot_dir: Path,
         stream_tls: ClientTls | None = None,
         call_tls: ClientTls | None = None,
+        read_seconds: float = limits.PEER_READ_SECONDS,
+        write_seconds: float = limits.PEER_READ_SECONDS,
     ) -> None:
+        """Peers may be silent for `read_seconds`, and take so long as `write_seconds` to take something posted."""
         self.identity = identity
         self.receiver = receiver
         self.snapshot_dir = snapshot_dir
         self.peers: dict[int, RemotePeer] = {}
         self._stream_tls = stream_tls
         self._call_tls = call_tls
+        self._read_seconds = read_seconds
+        self._write_seconds = write_seconds
         self._nursery: trio.Nursery | None = None
         self._waiting: list[Callable[[], None]] = []
         self._http: httpx.AsyncClient | None = None
@@ -82,6 +87,7 @@ class PeerTransport:
             self._client,
             self.start_soon,
             is_remote=is_remote,
+            read_seconds=self._read_seconds,
         )
         self.peers[member_id] = peer
         return peer
@@ -155,7 +161,7 @@ class PeerTransport:
                     yield chunk
 
         fields = dict(request_fields(self.identity)) | {"Content-Type": "application/octet-stream"}
-        timeout = httpx.Timeout(limits.PEER_READ_SECONDS, read=limits.PEER_SNAPSHOT_ANSWER_SECONDS)
+        timeout = httpx.Timeout(self._write_seconds, read=limits.PEER_SNAPSHOT_ANSWER_SECONDS)
         url = f"{peer.peer_urls[0]}/raft/snapshot"
         answer = await self._client().post(url, content=body(), headers=fields, timeout=timeout)
         if answer.status_code == 204:
@@ -220,7 +226,7 @@ class PeerTransport:
             self._http_context = context
             self._http = httpx.AsyncClient(
                 verify=context if context is not None else False,
-                timeout=httpx.Timeout(limits.PEER_READ_SECONDS, connect=limits.PEER_DIAL_SECONDS),
+                timeout=httpx.Timeout(self._read_seconds, write=self._write_seconds, connect=limits.PEER_DIAL_SECONDS),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=limits.PEER_IDLE_CONNECTIONS),
                 trust_env=False,
             )

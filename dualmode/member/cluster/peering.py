@@ -54,7 +54,13 @@ class Peering:
         identity = PeerIdentity(opened.member_id, opened.cluster_id, peer_urls, dualmode.ETCD_VERSION)
         self.client = member.peer_client
         self.transport = PeerTransport(
-            identity, self, snapshot_dir=snapshot_dir, stream_tls=stream_tls, call_tls=call_tls
+            identity,
+            self,
+            snapshot_dir=snapshot_dir,
+            stream_tls=stream_tls,
+            call_tls=call_tls,
+            read_seconds=member.options.peer_read_seconds,
+            write_seconds=member.options.peer_write_seconds,
         )
         self.announcer = Announcer(self._replica, member.request_ids.next)
         self.versions = VersionMonitor(
