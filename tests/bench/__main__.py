@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -17,17 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import h2load
-from tests.bench.costs import resident_mib
 from tests.bench.measure import Bench
 from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
-from tests.bench.workloads import SHAPES, WORKLOADS, Shape, Workload
+from tests.bench.targets import started
+from tests.bench.workloads import CLUSTER_SHAPES, ONE, SHAPES, TOPOLOGIES, WORKLOADS, Shape, Topology, Workload
 from tests.interop.servers import ETCD as ETCD_PROGRAM
-from tests.interop.servers import Server, start_dualmode, start_etcd
 
 WATCH = "Watch fan-out"
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-#: The same for both. fsync stays on, the data directories lie beside each other.
-FLAGS = ("--snapshot-count=100000", "--quota-backend-bytes=4294967296")
 
 
 @click.command()
@@ -55,54 +53,77 @@ def main(
     loader = loader or ("h2load" if h2load.PROGRAM else "native")
     if quick:
         repetitions, seconds = 1, 0.4
-    plan = [
-        (workload, shape)
-        for workload in WORKLOADS
-        for shape in SHAPES
-        if only.lower() in workload.name.lower() and shape_name in ("", str(shape))
-    ]
-    with_watch = only.lower() in WATCH.lower() and not shape_name
+    chosen = plan(only, shape_name)
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
-        start = start_dualmode if ours == "dualmode" else start_etcd
-        servers = {
-            ETCD: stack.enter_context(start_etcd(root, flags=FLAGS, name=ETCD)),
-            OURS: stack.enter_context(start(root, flags=FLAGS, name=OURS)),
-        }
-        results = measure(servers, root, loader, plan, repetitions, seconds, with_watch)
+        results = Results(machine(loader, repetitions, seconds))
+        for topology in TOPOLOGIES:
+            cases = [case for case in chosen if case.topology is topology]
+            with_watch = topology is ONE and only.lower() in WATCH.lower() and not shape_name
+            if cases or with_watch:
+                measure(results, topology, ours, root, loader, cases, repetitions, seconds, with_watch)
     show(results)
     keep(results, save)
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table to be."""
+
+    topology: Topology
+    workload: Workload
+    shape: Shape
+    bar: float | None
+
+    @property
+    def name(self) -> str:
+        return ", ".join(filter(None, (self.workload.name, self.topology.name)))
+
+
+def plan(only: str, shape_name: str) -> list[Case]:
+    """Every case whose name contains `only`, in the order of the table."""
+    cases = [Case(ONE, workload, shape, workload.bar) for workload in WORKLOADS for shape in SHAPES]
+    for topology in TOPOLOGIES[1:]:
+        for workload in WORKLOADS:
+            if workload.cluster_bar is not None:
+                cases += [Case(topology, workload, shape, workload.cluster_bar) for shape in CLUSTER_SHAPES]
+    return [case for case in cases if only.lower() in case.name.lower() and shape_name in ("", str(case.shape))]
+
+
 def measure(
-    servers: dict[str, Server],
+    results: Results,
+    topology: Topology,
+    ours: str,
     root: Path,
     loader: str,
-    plan: list[tuple[Workload, Shape]],
+    cases: list[Case],
     repetitions: int,
     seconds: float,
     with_watch: bool,
-) -> Results:
-    """Rounds alternate between the servers, and who begins alternates too: the machine's moods hit both."""
-    results = Results(machine(loader, repetitions, seconds))
-    benches = {name: Bench(server, root, loader) for name, server in servers.items()}
-    for bench in benches.values():
-        bench.fill()
-    total = len(plan) * repetitions
-    for number in range(total):
-        workload, shape = plan[number // repetitions]
-        say(f"{number + 1}/{total} {workload.name} {shape}")
-        for name in in_turn(number):
-            results.row(workload.name, str(shape)).samples[name].append(benches[name].sample(workload, shape, seconds))
-    for number in range(repetitions if with_watch else 0):
-        say(f"{WATCH} {number + 1}/{repetitions}")
-        for name in in_turn(number):
-            results.row(WATCH, "1,000 watches").samples[name].append(benches[name].watch_sample())
-    for name, bench in benches.items():
-        results.resident_mib[name] = resident_mib(servers[name].process.pid)
-        bench.close()
-    say("")
-    return results
+) -> None:
+    """Rounds alternate between the two sides, and who begins alternates too: the machine's moods hit both."""
+    with contextlib.ExitStack() as stack:
+        benches: dict[str, Bench] = {}
+        for name, program in ((ETCD, "etcd"), (OURS, ours)):
+            directory = root / f"{name}{TOPOLOGIES.index(topology)}"
+            directory.mkdir()
+            target = stack.enter_context(started(program, name, topology, directory))
+            benches[name] = Bench(target, topology, directory, loader)
+            benches[name].fill()
+        total = len(cases) * repetitions
+        for number in range(total):
+            case = cases[number // repetitions]
+            say(f"{number + 1}/{total} {case.name} {case.shape}")
+            for name in in_turn(number):
+                row = results.row(case.name, str(case.shape), case.bar)
+                row.samples[name].append(benches[name].sample(case.workload, case.shape, seconds))
+        for number in range(repetitions if with_watch else 0):
+            say(f"{WATCH} {number + 1}/{repetitions}")
+            for name in in_turn(number):
+                results.row(WATCH, "1,000 watches", None).samples[name].append(benches[name].watch_sample())
+        for name, bench in benches.items():
+            results.resident_mib[name] = max(results.resident_mib.get(name, 0.0), bench.target.resident_mib())
+        say("")
 
 
 def in_turn(number: int) -> tuple[str, str]:

@@ -39,8 +39,9 @@ def version() -> str:
 
 
 def run(url: str, workload: Workload, shape: Shape, requests: int, directory: Path) -> Load:
-    """Raises `LoadFailedError` when a single request did not get a 200."""
+    """`directory` is this run's own. Raises `LoadFailedError` when a single request did not get a 200."""
     assert PROGRAM is not None
+    directory.mkdir(exist_ok=True)
     body, log = directory / "body", directory / "latencies"
     body.write_bytes(workload.body)
     log.unlink(missing_ok=True)  # h2load appends

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.workloads import BAR_SHAPES, WORKLOADS
+from tests.bench.workloads import BAR_SHAPES
 
 ETCD: Final = "etcd"
 OURS: Final = "dualmode"
@@ -24,6 +24,7 @@ class Sample:
     cpu_seconds: float
     p50_microseconds: float
     p99_microseconds: float
+    p999_microseconds: float
 
     @property
     def per_second(self) -> float:
@@ -87,11 +88,11 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     resident_mib: dict[str, float] = field(default_factory=dict)
 
-    def row(self, workload: str, shape: str) -> Row:
+    def row(self, workload: str, shape: str, bar: float | None) -> Row:
+        """The row of this name, made when there is none."""
         for row in self.rows:
             if (row.workload, row.shape) == (workload, shape):
                 return row
-        bar = next((it.bar for it in WORKLOADS if it.name == workload), None)
         self.rows.append(Row(workload, shape, bar))
         return self.rows[-1]
 
@@ -104,14 +105,14 @@ class Results:
 
 COLUMNS: Final = (
     *("workload", "shape", "etcd us/op", "ours us/op", "CPU ratio", "etcd op/s", "ours op/s", "speed ratio"),
-    *("etcd p50/p99 us", "ours p50/p99 us", "spread", "bar"),
+    *("etcd p50/p99/p99.9 us", "ours p50/p99/p99.9 us", "spread", "bar"),
 )
 
 
 def cells(row: Row) -> list[str]:
     """One row of the table, as text. us/op is server CPU time; ratios above 1 are in our favour."""
     latencies = [
-        f"{row.middle(server, 'p50_microseconds'):.0f}/{row.middle(server, 'p99_microseconds'):.0f}"
+        "/".join(f"{row.middle(server, f'{it}_microseconds'):.0f}" for it in ("p50", "p99", "p999"))
         for server in (ETCD, OURS)
     ]
     spread = max(row.spread(server, "cpu_microseconds") for server in (ETCD, OURS))

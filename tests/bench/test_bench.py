@@ -14,7 +14,7 @@ from tests.bench.results import ETCD, OURS, Results, Row, Sample, markdown, repl
 
 def sample(cpu_microseconds: float, per_second: float = 1000.0, p50: float = 100.0) -> Sample:
     operations = 1000
-    return Sample(operations, operations / per_second, cpu_microseconds * operations / 1e6, p50, 2 * p50)
+    return Sample(operations, operations / per_second, cpu_microseconds * operations / 1e6, p50, 2 * p50, 3 * p50)
 
 
 def row(etcd: list[float], ours: list[float], shape: str = "10x10", bar: float | None = 1.5) -> Row:

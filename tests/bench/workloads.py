@@ -12,6 +12,8 @@ from tests.interop.grpc_client import path_of
 PUT_KEY: Final = b"bench-01"
 VALUE: Final = b"v" * 256
 SPAN_KEYS: Final = 1000
+#: In front of each gRPC message: not compressed, then its length.
+GRPC_PREFIX: Final = bytes(5)
 
 
 def span_key(number: int) -> bytes:
@@ -28,10 +30,37 @@ class Shape:
     def __str__(self) -> str:
         return f"{self.connections}x{self.streams}"
 
+    @property
+    def at_once(self) -> int:
+        """Requests under way at any time."""
+        return self.connections * self.streams
+
+    def divided(self, among: int) -> list[Shape]:
+        """The same load for several members: each connection goes to one of them."""
+        counts = [self.connections // among + (number < self.connections % among) for number in range(among)]
+        return [Shape(count, self.streams) for count in counts if count]
+
 
 SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 1), Shape(100, 10), Shape(1, 1))
 #: Where the bars of throughput for each CPU second hold.
 BAR_SHAPES: Final = ("1x100", "10x10", "100x10")
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """How many members, and whether the load goes to all of them or to the leader."""
+
+    name: str
+    members: int = 1
+    is_spread: bool = False
+
+
+ONE: Final = Topology("")
+THREE: Final = Topology("three members", 3)
+THREE_SPREAD: Final = Topology("three members, load on all", 3, is_spread=True)
+TOPOLOGIES: Final = (ONE, THREE, THREE_SPREAD)
+#: Where clusters are measured.
+CLUSTER_SHAPES: Final = (Shape(10, 10), Shape(100, 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +73,8 @@ class Workload:
     request: Any
     is_write: bool
     bar: float | None
+    #: The same with three members; None: not measured there.
+    cluster_bar: float | None = None
 
     @property
     def path(self) -> str:
@@ -57,7 +88,7 @@ class Workload:
 
 def grpc_message(request: Any) -> bytes:
     data = request.SerializeToString()
-    return b"\0" + len(data).to_bytes(4, "big") + data
+    return GRPC_PREFIX[:1] + len(data).to_bytes(4, "big") + data
 
 
 def _compare_and_swap() -> Any:
@@ -68,8 +99,8 @@ def _compare_and_swap() -> Any:
 
 
 WORKLOADS: Final = (
-    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5),
-    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0),
+    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5, 1.2),
+    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0),
     Workload(
         "Range of 1,000",
         "Range",
