@@ -395,6 +395,8 @@ PEER_REDIAL_SECONDS: Final = 0.1
 PEER_DIAL_SECONDS: Final = 1.0
 #: etcd's deadline of every read and write between members.
 PEER_READ_SECONDS: Final = 5.0
+#: How much later the silence of a stream may be noticed, so that its deadline is not moved for every message.
+PEER_READ_SLACK_SECONDS: Final = 0.5
 #: A third of it: a stream that has nothing to say says so.
 PEER_HEARTBEAT_SECONDS: Final = 5.0 / 3
 #: etcd's probes of the way to a peer.

@@ -326,6 +326,9 @@ class Http1ServerConnection:
             return
         if self._is_tunnel:
             self._output.append(data)
+        elif data and exchange.is_chunked:
+            # What h11 would write, whose state does not change with it: streams to peers have thousands of these.
+            self._output.append(b"%x\r\n%b\r\n" % (len(data), data))
         elif data and not exchange.is_bodiless:
             self._send(exchange, h11.Data(data=data))
         if end:

@@ -10,7 +10,7 @@ remember the rest. Each unit begins with one byte:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from dualmode import limits
@@ -24,13 +24,37 @@ _MESSAGE: Final = 2
 _NUMBER: Final = 8
 
 
+class EntryBlocks:
+    """Makes the part of a unit that says the entries, and remembers the last one: a leader sends the same entries to
+    all of its peers, so they are encoded once."""
+
+    __slots__ = ("_block", "_entries")
+
+    def __init__(self) -> None:
+        self._entries: Sequence[Entry] = ()
+        self._block = bytes(_NUMBER)
+
+    def block(self, entries: Sequence[Entry]) -> bytes:
+        """The count, and each entry with its length."""
+        last = self._entries
+        # Entries are never changed, and a log that ends in the same one is the same log: the ends are enough.
+        if len(entries) == len(last) and (not entries or (entries[0] is last[0] and entries[-1] is last[-1])):
+            return self._block
+        parts = [len(entries).to_bytes(_NUMBER, "big")]
+        for entry in entries:
+            encoded = encode_entry(entry)
+            parts += (len(encoded).to_bytes(_NUMBER, "big"), encoded)
+        self._entries, self._block = entries, b"".join(parts)
+        return self._block
+
+
 class AppendEncoder:
-    """Makes the bytes of one stream. `entry_bytes` may remember entries that go to several peers."""
+    """Makes the bytes of one stream. `blocks` is shared by the streams to all peers."""
 
     heartbeat: Final = bytes((_BEAT,))
 
-    def __init__(self, entry_bytes: Callable[[Entry], bytes] = encode_entry) -> None:
-        self._entry_bytes = entry_bytes
+    def __init__(self, blocks: EntryBlocks | None = None) -> None:
+        self._blocks = blocks or EntryBlocks()
         self._term = 0
         self._index = 0
 
@@ -39,13 +63,7 @@ class AppendEncoder:
         entries = message.entries
         if message.index == self._index and message.log_term == self._term == message.term:
             self._index += len(entries)
-            entry_bytes = self._entry_bytes
-            parts = [b"\x01", len(entries).to_bytes(_NUMBER, "big")]
-            for entry in entries:
-                encoded = entry_bytes(entry)
-                parts += (len(encoded).to_bytes(_NUMBER, "big"), encoded)
-            parts.append(message.commit.to_bytes(_NUMBER, "big"))
-            return b"".join(parts)
+            return b"\x01%b%b" % (self._blocks.block(entries), message.commit.to_bytes(_NUMBER, "big"))
         self._term = message.term
         self._index = entries[-1].index if entries else message.index
         encoded = encode_message(message)

@@ -24,10 +24,9 @@ from dualmode.urls import Url
 class OpenedStream:
     """The answer to our GET. `status` is looked at before anything is read."""
 
-    def __init__(self, wire: Wire, connection: h11.Connection, response: h11.Response, read_seconds: float) -> None:
+    def __init__(self, wire: Wire, connection: h11.Connection, response: h11.Response) -> None:
         self._wire = wire
         self._connection = connection
-        self._read_seconds = read_seconds
         self._is_over = False
         self.status = response.status_code
         self.fields: Pairs = tuple((bytes(name).lower(), bytes(value)) for name, value in response.headers)
@@ -37,8 +36,8 @@ class OpenedStream:
         return next((value for key, value in self.fields if key == name), None)
 
     async def read(self) -> bytes:
-        """Some bytes of the body, all that have come; b"" at its end. Raises `PeerError`, `OSError`, and
-        `trio.TooSlowError` when nothing has come for the time that a peer may be silent."""
+        """Some bytes of the body, all that have come; b"" at its end. Raises `PeerError` and `OSError`. How long a
+        peer may be silent is for the caller to say: a scope for each read would cost more than the read."""
         pieces: list[bytes] = []
         while not self._is_over:
             event = _next(self._connection)
@@ -49,14 +48,15 @@ class OpenedStream:
             elif pieces:
                 break
             else:
-                await _feed(self._wire, self._connection, self._read_seconds)
+                await _feed(self._wire, self._connection)
         return b"".join(pieces)
 
     async def read_all(self) -> bytes:
-        """A short body, as a refusal has it."""
+        """A short body, as a refusal has it. Raises `trio.TooSlowError` too."""
         body = b""
-        while len(body) < limits.PEER_BODY_BYTES and (piece := await self.read()):
-            body += piece
+        with trio.fail_after(limits.PEER_READ_SECONDS):
+            while len(body) < limits.PEER_BODY_BYTES and (piece := await self.read()):
+                body += piece
         return body
 
 
@@ -69,7 +69,7 @@ async def opened_stream(
     start_task: Callable[..., Any],
     read_seconds: float,
 ) -> AsyncIterator[OpenedStream]:
-    """Dials, asks, and gives the answer's head; a peer may be silent for `read_seconds`. Raises `PeerError`, `OSError`
+    """Dials, asks, and gives the answer's head, which has to come within `read_seconds`. Raises `PeerError`, `OSError`
     and `trio.TooSlowError`."""
     with trio.fail_after(limits.PEER_DIAL_SECONDS):
         stream = await trio.open_tcp_stream(target.host, target.port)
@@ -87,8 +87,8 @@ async def opened_stream(
             request = h11.Request(method="GET", target=path, headers=[("host", target.address), *fields])
             wire.send(connection.send(request) or b"")
             wire.send(connection.send(h11.EndOfMessage()) or b"")
-            response = await _response(wire, connection, read_seconds)
-        yield OpenedStream(wire, connection, response, read_seconds)
+            response = await _response(wire, connection)
+        yield OpenedStream(wire, connection, response)
     finally:
         wire.abort()
 
@@ -104,7 +104,7 @@ async def _shake_hands(wire: Wire, tls: ClientTls, target: Url) -> bytes:
     return data or b""
 
 
-async def _response(wire: Wire, connection: h11.Connection, read_seconds: float) -> h11.Response:
+async def _response(wire: Wire, connection: h11.Connection) -> h11.Response:
     while True:
         event = _next(connection)
         if isinstance(event, h11.Response):
@@ -112,7 +112,7 @@ async def _response(wire: Wire, connection: h11.Connection, read_seconds: float)
         if event is not h11.NEED_DATA and not isinstance(event, h11.InformationalResponse):
             raise PeerError("closed before it answered")
         if event is h11.NEED_DATA:
-            await _feed(wire, connection, read_seconds)
+            await _feed(wire, connection)
 
 
 def _next(connection: h11.Connection) -> Any:
@@ -122,11 +122,10 @@ def _next(connection: h11.Connection) -> Any:
         raise PeerError(f"not HTTP/1.1: {error}") from None
 
 
-async def _feed(wire: Wire, connection: h11.Connection, read_seconds: float) -> None:
-    with trio.fail_after(read_seconds):
+async def _feed(wire: Wire, connection: h11.Connection) -> None:
+    data = await wire.receive()
+    while data == b"":  # TLS has given nothing yet
         data = await wire.receive()
-        while data == b"":  # TLS has given nothing yet
-            data = await wire.receive()
     try:
         connection.receive_data(data or b"")
     except h11.RemoteProtocolError as error:

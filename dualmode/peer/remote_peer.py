@@ -19,7 +19,7 @@ from dualmode.edge.tls import ClientTls
 from dualmode.errors import PeerError
 from dualmode.http.routing import Link
 from dualmode.metrics import Histogram, exponential_buckets
-from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
+from dualmode.peer.append_stream import AppendDecoder, AppendEncoder, EntryBlocks
 from dualmode.peer.codec import encode_message
 from dualmode.peer.dial import OpenedStream, opened_stream
 from dualmode.peer.identity_headers import CLUSTER_MISMATCH, request_fields
@@ -47,10 +47,10 @@ class Attached:
 
     __slots__ = ("encoder", "link", "stream_id")
 
-    def __init__(self, link: Link, stream_id: int, kind: str) -> None:
+    def __init__(self, link: Link, stream_id: int, kind: str, blocks: EntryBlocks) -> None:
         self.link = link
         self.stream_id = stream_id
-        self.encoder: AppendEncoder | MessageEncoder = AppendEncoder() if kind == APPEND else MessageEncoder()
+        self.encoder: AppendEncoder | MessageEncoder = AppendEncoder(blocks) if kind == APPEND else MessageEncoder()
 
     def send(self, messages: list[Message]) -> int:
         """The bytes that were sent; 0 when the peer has too much to read already."""
@@ -253,10 +253,15 @@ class RemotePeer:
 
     async def _read(self, stream: OpenedStream, decoder: Decoder) -> None:
         receive, counters = self._receiver.receive, self.counters
-        while data := await stream.read():
-            counters.received_bytes += len(data)
-            for message in decoder.feed(data):
-                receive(message)
+        with trio.fail_after(self._read_seconds) as silence:
+            while data := await stream.read():
+                # Moving a deadline costs something: not for every message, so it lies a little late.
+                now = trio.current_time()
+                if silence.deadline - now < self._read_seconds:
+                    silence.deadline = now + self._read_seconds + limits.PEER_READ_SLACK_SECONDS
+                counters.received_bytes += len(data)
+                for message in decoder.feed(data):
+                    receive(message)
 
     def _began(self) -> None:
         self._reading += 1

@@ -88,7 +88,7 @@ class StreamRoute:
     def _attach(self, link: Link, stream_id: int, sender: int, more: Pairs) -> Sink:
         link.start_response(stream_id, Fields((b":status", b"200"), *more))
         peer = self._transport.peers[sender]
-        attached = Attached(link, stream_id, self._kind)
+        attached = Attached(link, stream_id, self._kind, self._transport.entry_blocks)
         peer.attach(self._kind, attached)
         return _Detach(lambda: peer.detach(self._kind, attached))
 

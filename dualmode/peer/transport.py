@@ -18,6 +18,7 @@ import trio
 from dualmode import limits, log
 from dualmode.edge.tls import ClientTls
 from dualmode.errors import PeerError
+from dualmode.peer.append_stream import EntryBlocks
 from dualmode.peer.codec import encode_message
 from dualmode.peer.identity_headers import request_fields
 from dualmode.peer.interface import PeerIdentity, RaftReceiver, SnapshotSource
@@ -46,6 +47,8 @@ class PeerTransport:
         self.receiver = receiver
         self.snapshot_dir = snapshot_dir
         self.peers: dict[int, RemotePeer] = {}
+        #: Of the streams of appends to all of them.
+        self.entry_blocks = EntryBlocks()
         self._stream_tls = stream_tls
         self._call_tls = call_tls
         self._read_seconds = read_seconds

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualmode.api import etcdserverpb, membershippb
+from dualmode.errors import StorageError
 from dualmode.member.apply import legacy_requests
 from dualmode.member.auth.caller import NOBODY, Caller
-from dualmode.storage.varints import varint
+from dualmode.storage.varints import read_varint, varint
 
 PUT: Final = 4
 DELETE_RANGE: Final = 5
@@ -43,8 +44,11 @@ DOWNGRADE_INFO_SET: Final = 1302
 NEEDS_SPACE: Final = frozenset((PUT, TXN, LEASE_GRANT))
 
 _HEADER: Final = 100
+_HEADER_TAG: Final = b"\xa2\x06"
+_PUT_TAG: Final = b"\x22"
+_UINT64: Final = (1 << 64) - 1
 #: Tag and length of a header that holds one number, by length.
-_HEADER_LEADS: Final = tuple(b"\xa2\x06" + bytes((length,)) for length in range(12))
+_HEADER_LEADS: Final = tuple(_HEADER_TAG + bytes((length,)) for length in range(12))
 _TAGS: Final = {
     number: varint(number << 3 | 2)
     for number in (
@@ -95,14 +99,15 @@ def encode(kind: int, message: bytes, request_id: int, caller: Caller = NOBODY) 
     else:
         username = caller.username.encode()
         header += b"\x12" + varint(len(username)) + username + b"\x18" + varint(caller.auth_revision)
-        header_field = b"\xa2\x06" + varint(len(header)) + header
+        header_field = _HEADER_TAG + varint(len(header)) + header
     field = _TAGS[kind] + varint(len(message)) + message
     return field + header_field if kind < _HEADER else header_field + field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
-    """A request read from the log. `kind` 0 is an entry this version has no effect for."""
+    """A request read from the log. `kind` 0 is an entry this version has no effect for. Plain: a follower makes one
+    for every entry."""
 
     kind: int
     request: Any
@@ -116,6 +121,9 @@ def decode(data: bytes) -> Decoded:
     Raises `google.protobuf.message.DecodeError` when it is neither an InternalRaftRequest nor a request of etcd's v2
     store.
     """
+    put = _plain_put(data)
+    if put is not None:
+        return put
     if legacy_requests.is_legacy(data):
         return _of_legacy(*legacy_requests.translate(data))
     message = etcdserverpb.InternalRaftRequest.FromString(data)
@@ -126,6 +134,24 @@ def decode(data: bytes) -> Decoded:
         if descriptor.number in _TAGS:
             return Decoded(descriptor.number, value, request_id, caller)
     return Decoded(0, None, request_id, caller)
+
+
+def _plain_put(data: bytes) -> Decoded | None:
+    """What a follower reads most: a Put and a header that holds nothing but the id, as `encode` writes them. Looking
+    at the few bytes around the Put costs a third of what the general way does, which takes everything else."""
+    if data[:1] != _PUT_TAG:
+        return None
+    try:
+        length, start = read_varint(data, 1)
+        end = start + length
+        if data[end : end + 2] != _HEADER_TAG or len(data) != end + 3 + data[end + 2] or data[end + 3] != 0x08:
+            return None
+        request_id, behind = read_varint(data, end + 4)
+    except (IndexError, StorageError):
+        return None
+    if behind != len(data):
+        return None
+    return Decoded(PUT, etcdserverpb.PutRequest.FromString(data[start:end]), request_id & _UINT64)
 
 
 def _of_legacy(request: Any | None, request_id: int) -> Decoded:
