@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualmode import log
+from dualmode import limits, log
 from dualmode.api import etcdserverpb
 from dualmode.errors import StartError, StorageError
 from dualmode.member import identity
@@ -64,21 +64,26 @@ class OpenMember:
 
 
 def open_member(
-    member_dir: Path, wal_dir: Path, bootstrap: Bootstrap, alone_at: tuple[str, ...] | None = None
+    member_dir: Path,
+    wal_dir: Path,
+    bootstrap: Bootstrap,
+    alone_at: tuple[str, ...] | None = None,
+    segment_bytes: int = limits.WAL_SEGMENT_BYTES,
 ) -> OpenMember:
     """Opens the member in `member_dir`, made from `bootstrap` when there is none yet. With `alone_at` (its peer URLs)
     it forgets all other members of its cluster.
 
+    The log is cut into segments of `segment_bytes`: other than by default only where many small ones are wanted.
     Raises `StorageError` for what is damaged, locked or not writable; `StartError` when the bootstrap does not fit.
     """
     is_new = not list_segments(wal_dir)
     if is_new:
-        _make_log(wal_dir, bootstrap)
+        _make_log(wal_dir, bootstrap, segment_bytes)
     backend = Backend.open(places.settle(member_dir, wal_dir))
     try:
         store = Store(backend)
         log_snapshot = LogSnapshot.read(store)
-        wal, recovered = WriteAheadLog.open(wal_dir, log_snapshot.index, log_snapshot.term)
+        wal, recovered = WriteAheadLog.open(wal_dir, log_snapshot.index, log_snapshot.term, segment_bytes)
         try:
             if recovered.repaired:
                 _log.warning("repaired the write-ahead log", detail=recovered.repaired)
@@ -105,12 +110,12 @@ def _members(bootstrap: Bootstrap) -> list[Member]:
     return sorted(members, key=lambda member: member.id)
 
 
-def _make_log(wal_dir: Path, bootstrap: Bootstrap) -> None:
+def _make_log(wal_dir: Path, bootstrap: Bootstrap, segment_bytes: int) -> None:
     """A log with what a new member begins with. It gets its name when that is all in it and synced: a log that is found
     without entries is that of a member which has joined and has heard nothing yet."""
     if bootstrap.joined is not None:
         joined = bootstrap.joined
-        WriteAheadLog.create(wal_dir, _metadata(joined.member_id, joined.cluster_id)).close()
+        WriteAheadLog.create(wal_dir, _metadata(joined.member_id, joined.cluster_id), segment_bytes).close()
         return
     members = _members(bootstrap)
     ours = [member.id for member in members if member.name == bootstrap.name]
@@ -120,8 +125,8 @@ def _make_log(wal_dir: Path, bootstrap: Bootstrap) -> None:
     try:
         shutil.rmtree(making, ignore_errors=True)
         cluster_id = identity.cluster_id([member.id for member in members])
-        WriteAheadLog.create(making, _metadata(ours[0], cluster_id)).close()
-        _write_bootstrap(making, members)
+        WriteAheadLog.create(making, _metadata(ours[0], cluster_id), segment_bytes).close()
+        _write_bootstrap(making, members, segment_bytes)
         if wal_dir.exists():
             wal_dir.rmdir()  # an empty one, made by whoever prepared the data directory
         making.rename(wal_dir)
@@ -134,10 +139,10 @@ def _metadata(member_id: int, cluster_id: int) -> bytes:
     return bytes(etcdserverpb.Metadata(NodeID=member_id, ClusterID=cluster_id).SerializeToString())
 
 
-def _write_bootstrap(directory: Path, members: list[Member]) -> None:
+def _write_bootstrap(directory: Path, members: list[Member], segment_bytes: int) -> None:
     """The same synthetic log on every first member: one conf change for each, term 1, all committed (reference
     4.10)."""
-    wal, _ = WriteAheadLog.open(directory)
+    wal, _ = WriteAheadLog.open(directory, segment_bytes=segment_bytes)
     try:
         entries = [add_member_entry(index, 1, member) for index, member in enumerate(members, 1)]
         wal.append(entries, HardState(term=1, vote=0, commit=len(entries)))

@@ -6,6 +6,7 @@ Made when there are peer listeners. Tools, and tests of a member alone, do witho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,16 +45,17 @@ class Peering:
         stream_tls: ClientTls | None = None,
         call_tls: ClientTls | None = None,
         remotes: tuple[Member, ...] = (),
+        make_transport: Callable[..., PeerTransport] = PeerTransport,
     ) -> None:
         """`remotes` are the members of a cluster that is being joined: they are spoken to before the log says who they
-        are."""
+        are. A simulation makes another transport."""
         self.removed = trio.Event()
         self._member = member
         self._replica = member.replica
         opened = member.opened
         identity = PeerIdentity(opened.member_id, opened.cluster_id, peer_urls, dualmode.ETCD_VERSION)
         self.client = member.peer_client
-        self.transport = PeerTransport(
+        self.transport = make_transport(
             identity,
             self,
             snapshot_dir=snapshot_dir,
