@@ -56,11 +56,12 @@ class OpenMember:
     is_new: bool
 
     def close(self) -> None:
-        """Log first, so that nothing can be appended any more; then the store, which flushes."""
+        """Log first, so that nothing can be appended any more; then the store, which flushes. It may stand on another
+        backend by now, that of a snapshot from the leader."""
         try:
             self.wal.close()
         finally:
-            self.backend.close()
+            self.store.backend.close()
 
 
 def open_member(
