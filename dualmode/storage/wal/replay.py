@@ -32,6 +32,9 @@ class Replay:
         self.end = 0  #: where the records of the segment taken last end
         self.head_complete = False  #: whether that segment has its checksum and metadata records
         self._keep_entries = keep_entries
+        #: An entry has been taken. Before, a snapshot record says nothing about the first one: it may be older than the
+        #: segment that it stands in, as it is written when the store has flushed.
+        self._has_begun = False
 
     def take(self, segment: bytes) -> None:
         """Takes one segment. Raises `Damage`; everything before its offset (which is `end` then) has been taken."""
@@ -70,8 +73,9 @@ class Replay:
             self.last_index = max(self.last_index, index)
 
     def _take_entry(self, entry: LogEntry, record: Record) -> None:
-        if self.last_index and entry.index > self.last_index + 1:
+        if self._has_begun and entry.index > self.last_index + 1:
             raise Damage(record.offset, f"entry {entry.index} follows entry {self.last_index}", record.end)
+        self._has_begun = True
         self.last_index = entry.index
         if not self._keep_entries or entry.index <= self.snapshot_index:
             return

@@ -103,6 +103,20 @@ def test_segments_are_cut_and_read_from_a_snapshot_on(tmp_path: Path) -> None:
         WriteAheadLog.open(tmp_path / "wal", 200, 7)
 
 
+def test_a_record_of_a_snapshot_from_before_its_segment_is_no_gap(tmp_path: Path) -> None:
+    # A snapshot is recorded when the store has flushed; entries, and a cut, may have come in between.
+    log, index = create(tmp_path / "wal"), 0
+    while not log.is_full:
+        index += 1
+        log.append(entries(index, index), (1, 9, index))
+    assert log.cut_if_full()
+    log.save_snapshot(index - 1, 1)
+    log.append(entries(index + 1, index + 3), (1, 9, index + 3))
+    log.save_snapshot(index + 2, 1)
+    log.close()
+    assert reopen(tmp_path / "wal", index + 2, 1) == (entries(index + 3, index + 3), (1, 9, index + 3))
+
+
 def test_snapshot_records_that_are_not_committed_are_not_given(tmp_path: Path) -> None:
     log = create(tmp_path / "wal")
     log.append(entries(1, 4), (1, 9, 2))
