@@ -39,7 +39,9 @@ class Operation:
     error: RpcError | None = None
 
     def __str__(self) -> str:
-        return f"operation {self.number} ({type(self.request).__name__}: {str(self.request).split()}, {self.ending.value})"
+        return (
+            f"operation {self.number} ({type(self.request).__name__}: {str(self.request).split()}, {self.ending.value})"
+        )
 
 
 class History:

@@ -130,7 +130,9 @@ class LeaseHolder:
         for lease in self.held:
             ended_at = ends.get(lease.lease_id, math.inf)
             if ended_at < lease.until and not lease.is_revoked:
-                raise Violation(f"lease {lease.lease_id:x} ended at {ended_at:.3f}, and was alive until {lease.until:.3f}")
+                raise Violation(
+                    f"lease {lease.lease_id:x} ended at {ended_at:.3f}, and was alive until {lease.until:.3f}"
+                )
 
 
 async def _then_cancel(event: trio.Event, nursery: trio.Nursery) -> None:

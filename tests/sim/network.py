@@ -18,7 +18,7 @@ import trio
 from dualmode import errors
 from dualmode.errors import DualmodeError, PeerError, RpcError
 from dualmode.peer.codec import decode_message, encode_message
-from dualmode.peer.interface import PeerIdentity
+from dualmode.peer.interface import KvHash, PeerIdentity
 from dualmode.peer.member import Member
 from dualmode.raft import Message, MessageType
 from tests.sim.trace import Trace
@@ -143,6 +143,19 @@ def _short(message: Message) -> str:
     return f"{ends} term {message.term} index {message.index} {len(message.entries)}"
 
 
+class _Link:
+    """One peer, as far as anybody asks a transport about it."""
+
+    def __init__(self, network: Network, own_id: int, member_id: int) -> None:
+        self._network = network
+        self._ends = own_id, member_id
+
+    @property
+    def active_since(self) -> float | None:
+        """See peer.remote_peer.RemotePeer."""
+        return self._network.connected_since(*self._ends)
+
+
 class SimulatedTransport:
     """Stands in for `peer.transport.PeerTransport`: the same words, other wires."""
 
@@ -162,26 +175,28 @@ class SimulatedTransport:
         self._network = network
         self._life = life
         self._snapshot_dir = snapshot_dir
-        self._peers: dict[int, None] = {}
+        self.peers: dict[int, _Link] = {}
         self._nursery: trio.Nursery | None = None
         self._waiting: list[Callable[[], None]] = []
 
     def add_peer(self, member_id: int, peer_urls: Sequence[str]) -> None:
         """See PeerTransport."""
-        if member_id != self.identity.member_id:
-            self._peers[member_id] = None
+        if member_id != self.identity.member_id and member_id not in self.peers:
+            self.peers[member_id] = _Link(self._network, self.identity.member_id, member_id)
 
     def heard_of(self, member_id: int) -> None:
         """Somebody speaks to us whom the log has not named yet: answers can go there (`add_remote`)."""
-        self._peers.setdefault(member_id)
+        self.add_peer(member_id, ())
 
     def remove_peer(self, member_id: int) -> None:
         """See PeerTransport."""
-        self._peers.pop(member_id, None)
+        self.peers.pop(member_id, None)
 
     def set_peers(self, members: Iterable[tuple[int, Sequence[str]]]) -> None:
         """See PeerTransport."""
-        self._peers = {member_id: None for member_id, _ in members if member_id != self.identity.member_id}
+        self.peers = {}
+        for member_id, urls in members:
+            self.add_peer(member_id, urls)
 
     def active_since(self, member_id: int) -> float | None:
         """See PeerTransport."""
@@ -190,7 +205,7 @@ class SimulatedTransport:
     def send(self, messages: Sequence[Message]) -> None:
         """See PeerTransport."""
         for message in messages:
-            if message.to in self._peers:
+            if message.to in self.peers:
                 self._network.send(self._life, message)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -229,7 +244,7 @@ class SimulatedTransport:
     async def _carry(self, message: Message, database: bytes) -> bool:
         network, body = self._network, encode_message(message)
         await trio.sleep(network.delay() + len(database) / 10_000_000)
-        if message.to not in self._peers or not network.reaches(message.sender, message.to):
+        if message.to not in self.peers or not network.reaches(message.sender, message.to):
             return False
         receiving, done = network.lives[message.to], trio.Event()
         outcome: list[bool] = []
@@ -291,6 +306,12 @@ class SimulatedPeerClient:
         told = (errors.LEASE_NOT_FOUND, errors.NOT_LEADER, errors.TIMEOUT_WAIT_APPLIED)
         return int(await self._ask(url, lambda answers: answers.keep_alive(lease_id), told))
 
+    async def hash_kv(self, url: str, revision: int, cluster_id: int) -> KvHash:
+        """See PeerClient."""
+        told = (errors.COMPACTED, errors.FUTURE_REVISION)
+        answer: KvHash = await self._ask(url, lambda answers: answers.hash_kv(revision), told)
+        return answer
+
     async def promote(self, url: str, member_id: int) -> list[Member]:
         """See PeerClient."""
         told = (errors.MEMBER_NOT_FOUND, errors.MEMBER_NOT_LEARNER, errors.LEARNER_NOT_READY)
@@ -303,9 +324,7 @@ class SimulatedPeerClient:
                 return life
         raise PeerError(f"{url}: nobody answers")
 
-    async def _ask(
-        self, url: str, call: Callable[[Any], Awaitable[Any]], told: tuple[RpcError, ...] = ()
-    ) -> Any:
+    async def _ask(self, url: str, call: Callable[[Any], Awaitable[Any]], told: tuple[RpcError, ...] = ()) -> Any:
         await trio.sleep(self._network.delay())
         life = self._find(url)
         try:

@@ -87,6 +87,8 @@ class Life:
             free_space_bytes=0,
             slow_apply_seconds=1e9,
             watch_progress_seconds=3.0,
+            corrupt_check_seconds=7.0,
+            compact_hash_check_seconds=3.0,
         )
         client: Any = SimulatedPeerClient(node.network, self.opened.member_id)
         self.member = MemberServer(options, self.opened, Outbox(), surroundings, peer_client=client)
@@ -100,9 +102,7 @@ class Life:
         )
         self.transport: Any = self.receiver.transport
         member = self.member
-        self.answers = PeerAnswers(
-            member.replica, member.cluster, member.lease, member.maintenance.hash_by_revision
-        )
+        self.answers = PeerAnswers(member.replica, member.cluster, member.lease, member.maintenance.hash_by_revision)
         self._turn_clocks()
         self._observe(node.observer)
 
@@ -149,6 +149,7 @@ class Life:
                     self.is_alive = True
                     nursery.start_soon(self._stop_when_removed)
                     await nursery.start(self.receiver.run)
+                    await self.receiver.checks.check_at_start()
                     await nursery.start(self.member.run)
                     nursery.start_soon(self.receiver.announce, node.name, [f"http://{node.name}:2379"])
                     await trio.sleep_forever()
@@ -270,8 +271,10 @@ class Node:
         if self.life is None or not self.life.is_alive:
             return
         self.trace.note("stop", self.name)
-        self.life.scope.cancel()
-        await self._ended.wait()
+        life, ended = self.life, self._ended
+        await life.receiver.hand_over()
+        life.scope.cancel()
+        await ended.wait()
 
 
 def bootstrap_id(name: str, bootstrap: Bootstrap) -> int:

@@ -24,7 +24,9 @@ from tests.sim.trace import Violation
 class WatchCheck:
     """One watch, over all connections that it had. `next_revision` is where it goes on from."""
 
-    def __init__(self, ledger: Ledger, key: bytes, range_end: bytes, next_revision: int, filters: tuple[int, ...]) -> None:
+    def __init__(
+        self, ledger: Ledger, key: bytes, range_end: bytes, next_revision: int, filters: tuple[int, ...]
+    ) -> None:
         self._ledger = ledger
         self._key = key
         self._range_end = range_end

@@ -182,6 +182,8 @@ class World:
 def compare(members: list[Life], ledger: Ledger) -> None:
     """All of them have the same, and it is what was agreed on. Raises Violation."""
     first = facts(members[0])
+    if first["alarms"]:
+        raise Violation(f"alarms are raised: {first['alarms']}")
     for life in members:
         found = facts(life)
         for name, value in found.items():
@@ -208,6 +210,7 @@ def facts(life: Life) -> dict[str, Any]:
         "lessor": sorted(one.lease_id for one in member.lessor.by_expiry()),
         "members": membership.members(),
         "removed": membership.removed,
+        "alarms": [str(one) for one in member.replica.applier.alarms.raised()],
         "version": membership.cluster_version,
         "voters": tuple(sorted(member.replica.conf_state.voters)),
         "learners": tuple(sorted(member.replica.conf_state.learners)),

@@ -25,8 +25,8 @@ _RESPONSES = {
 
 
 async def any_life(world: World, dice: random.Random) -> Life:
-    """A member that is up; waits for one."""
-    while not (lives := world.lives):
+    """A member that is up and votes; waits for one."""
+    while not (lives := [life for life in world.lives if not life.member.replica.is_learner]):
         await trio.sleep(0.05)
     return dice.choice(lives)
 
