@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
 
 from dualmode import log
-from tests.sim.world import Outcome, run_seed
+from tests.sim.run import Outcome, run_seed
 
 
 def main() -> int:
@@ -62,8 +61,4 @@ def replay_command(seed: int) -> str:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # Sets of strings and bytes go in the order of their hashes, which Python salts anew in every process.
-        environment = os.environ | {"PYTHONHASHSEED": "0"}
-        sys.exit(subprocess.run([sys.executable, "-m", "tests.sim", *sys.argv[1:]], env=environment).returncode)
     sys.exit(main())

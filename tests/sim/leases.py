@@ -16,7 +16,7 @@ from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
 from tests.sim.history import History
 from tests.sim.linearizability import LEASED
-from tests.sim.node import Lost
+from tests.sim.node import LostError
 from tests.sim.streams import ClientStream
 from tests.sim.trace import Violation
 from tests.sim.world import World
@@ -61,7 +61,7 @@ class LeaseHolder:
         life = await any_life(self._world, self._dice)
         try:
             answer = await life.call(life.member.lease.grant, pb.LeaseGrantRequest(TTL=ttl).SerializeToString())
-        except (Lost, RpcError):
+        except (LostError, RpcError):
             return None
         granted = pb.LeaseGrantResponse.FromString(answer)
         lease = Held(granted.ID, asked_at + granted.TTL / self._fastest)
@@ -122,7 +122,7 @@ class LeaseHolder:
         request = pb.LeaseRevokeRequest(ID=lease.lease_id)
         try:
             await life.call(life.member.lease.revoke, request.SerializeToString())
-        except (Lost, RpcError):
+        except (LostError, RpcError):
             return
 
     def check(self, ends: dict[int, float]) -> None:

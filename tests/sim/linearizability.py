@@ -160,17 +160,20 @@ class LinearizabilityCheck:
         for _, is_return, operation in sorted(moments, key=lambda moment: moment[0]):
             if is_return:
                 highest = max(highest, operation.response.header.revision)
-            elif operation.number in self._revisions:
-                made = self._revisions[operation.number]
-                if made <= highest:
-                    raise Violation(f"{operation} made revision {made} when {highest} was known already")
-            elif operation.ending is Ending.DONE and not getattr(operation.request, "serializable", False):
-                if operation.response.header.revision < highest:
-                    raise Violation(
-                        f"{operation} was answered at {operation.response.header.revision} when {highest} was known"
-                    )
-            if not is_return and operation.error is not None:
-                self._check_error(operation, highest)
+            else:
+                self._check_place(operation, highest)
+
+    def _check_place(self, operation: Operation, known: int) -> None:
+        """Revision `known` had been told to somebody when this was invoked."""
+        made = self._revisions.get(operation.number)
+        if made is not None and made <= known:
+            raise Violation(f"{operation} made revision {made} when {known} was known already")
+        if made is None and operation.ending is Ending.DONE and not getattr(operation.request, "serializable", False):
+            answered_at = operation.response.header.revision
+            if answered_at < known:
+                raise Violation(f"{operation} was answered at {answered_at} when {known} was known")
+        if operation.error is not None:
+            self._check_error(operation, known)
 
     def _check_error(self, operation: Operation, known_revision: int) -> None:
         """A past revision may be gone by compaction only, and one that was known cannot be in the future."""

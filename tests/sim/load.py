@@ -41,7 +41,7 @@ class Load:
     async def finish(self) -> None:
         """Returns when all leases are over and all watches have heard everything. Raises Violation."""
         with trio.move_on_after(_LEASES_END_SECONDS) as scope:
-            while any(len(life.member.lessor) for life in self._world.lives):
+            while any(len(life.member.lessor) for life in self._world.lives):  # noqa: ASYNC110 - the clock is simulated
                 await trio.sleep(0.5)
         if scope.cancelled_caught:
             raise Violation("leases that nobody keeps alive do not end")

@@ -11,7 +11,7 @@ from dualmode.errors import RpcError
 from dualmode.member.cluster.joining import JoinedCluster
 from dualmode.member.opening import Bootstrap
 from dualmode.peer.member import Member
-from tests.sim.node import Life, Lost
+from tests.sim.node import Life, LostError
 from tests.sim.world import World
 from tests.sim.writers import any_life
 
@@ -51,7 +51,7 @@ class Operator:
         trace = self._world.trace
         try:
             await life.call(getattr(life.member.cluster, f"member_{what}"), request.SerializeToString())
-        except Lost:
+        except LostError:
             trace.note(f"{what} unknown")
         except RpcError as error:
             trace.note(f"{what} refused", error.message)

@@ -29,7 +29,7 @@ from tests.sim.trace import Trace
 _DATE_SECONDS = 1_700_000_000.0
 
 
-class Lost(Exception):
+class LostError(Exception):
     """The client's connection to a member broke: nobody knows what became of its request."""
 
 
@@ -183,11 +183,11 @@ class Life:
         self.scope.cancel()
 
     async def call(self, handler: Callable[[Any, bytes], None], message: bytes, timeout_seconds: float = 8.0) -> bytes:
-        """A client's unary call. Raises the call's `RpcError`, or `Lost`."""
+        """A client's unary call. Raises the call's `RpcError`, or `LostError`."""
         network = self.node.network
         await trio.sleep(network.delay_seconds)
         if not self.is_alive:
-            raise Lost
+            raise LostError
         refusal, answer = None, b""
         with trio.move_on_after(timeout_seconds) as scope:
             try:
@@ -197,7 +197,7 @@ class Life:
             await trio.sleep(network.delay_seconds)
         # What a process says while it dies reaches nobody.
         if scope.cancelled_caught or not self.is_alive:
-            raise Lost
+            raise LostError
         if refusal is not None:
             raise refusal
         return answer

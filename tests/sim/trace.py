@@ -9,7 +9,7 @@ from collections.abc import Callable
 import trio
 
 
-class Violation(Exception):
+class Violation(Exception):  # noqa: N818 - it is no error of the program that raises it
     """A run has shown something that must never be."""
 
 

@@ -8,8 +8,8 @@
 - **Bookmarkable**: a response says in its header up to where the watch has heard everything: nothing up to there comes
   later, and who goes on from there on any member has missed nothing.
 
-All of it is one comparison: a response with header revision R must hold exactly what the ledger has for the watched keys
-from the revision after the last response's up to R.
+All of it is one comparison: a response with header revision R must hold exactly what the ledger has for the watched
+keys from the revision after the last response's up to R.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import trio
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
 from tests.sim.history import History
-from tests.sim.node import Life, Lost
+from tests.sim.node import Life, LostError
 from tests.sim.world import World
 
 KEYS = tuple(b"k%d" % number for number in range(5))
@@ -26,7 +26,7 @@ _RESPONSES = {
 
 async def any_life(world: World, dice: random.Random) -> Life:
     """A member that is up and votes; waits for one."""
-    while not (lives := [life for life in world.lives if not life.member.replica.is_learner]):
+    while not (lives := [life for life in world.lives if not life.member.replica.is_learner]):  # noqa: ASYNC110 - the clock is simulated
         await trio.sleep(0.05)
     return dice.choice(lives)
 
@@ -37,7 +37,7 @@ async def ask(world: World, history: History, life: Life, request: Any) -> Any:
     operation = history.begin(request)
     try:
         answer = await life.call(getattr(life.member.kv, name), request.SerializeToString())
-    except Lost:
+    except LostError:
         history.failed(operation, None)
     except RpcError as error:
         history.failed(operation, error)
