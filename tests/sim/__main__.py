@@ -38,7 +38,7 @@ def _run_many(seeds: range, jobs: int) -> int:
             totals.update(outcome.counts)
             if outcome.fault is not None:
                 failed.append(outcome.seed)
-                tell(outcome)
+                print(told(outcome), flush=True)
             if number % 50 == 0 or number == len(seeds):
                 hours = simulated / 3600
                 print(f"{number} seeds, {len(failed)} failed, {hours:.2f} simulated hours", flush=True)
@@ -47,12 +47,16 @@ def _run_many(seeds: range, jobs: int) -> int:
     return 1 if failed else 0
 
 
-def tell(outcome: Outcome) -> None:
+def told(outcome: Outcome) -> str:
     """What went wrong, and how to see it again."""
-    print(f"seed {outcome.seed} failed after {outcome.simulated_seconds:.3f} s:")
-    print("\n".join(outcome.last_lines[-15:]))
-    print(outcome.fault)
-    print(f"replay it: {replay_command(outcome.seed)}", flush=True)
+    return "\n".join(
+        (
+            f"seed {outcome.seed} failed after {outcome.simulated_seconds:.3f} s:",
+            *outcome.last_lines[-15:],
+            outcome.fault or "",
+            f"replay it: {replay_command(outcome.seed)}",
+        )
+    )
 
 
 def replay_command(seed: int) -> str:

@@ -18,9 +18,9 @@ So what passes is linearizable. And what does not pass is not: a revision is a p
 would give these answers. "No acknowledged write is lost" is a part of this: an acknowledged write must be the one that
 made its revision, in a ledger which the members' stores are held against at the end.
 
-Deletions carry no value. One that was not answered is any request to delete the key that was under way or is unknown;
-which one does not matter, as they differ only in when they were invoked, and one that may stand here may also stand at
-any later place.
+Deletions carry no value. A revision of deletions that nobody was answered for was made by one of the requests that are
+unknown, would have had just this effect, and were invoked early enough. Whether all such revisions can have a request
+of their own is a matching in a bipartite graph; any will do, since these requests have no upper bound in time.
 """
 
 from __future__ import annotations
@@ -53,16 +53,23 @@ class LinearizabilityCheck:
         self._revisions: dict[int, int] = {}
         self._answered_at: dict[int, list[Operation]] = {}
         self._states: dict[int, Model] = {}
+        #: Operation number -> the highest revision that anybody had been told when it was invoked.
+        self._known: dict[int, int] = {}
+        #: Revision of deletions -> the requests that may have made it.
+        self._makers: dict[int, list[Operation]] = {}
 
     def run(self) -> None:
         """Checks the whole history."""
         self._sort_answers()
+        self._note_known()
         model = Model()
         self._look_at_answers(model)
         for revision in range(2, self._ledger.revision + 1):
             self._make(model, revision)
             self._look_at_answers(model)
-        self._check_real_time()
+        self._match_makers()
+        for operation in self._operations:
+            self._check_place(operation, self._known[operation.number])
 
     # --- (1) The sequential store -------------------------------------------------------------------------------
 
@@ -83,13 +90,11 @@ class LinearizabilityCheck:
     def _make(self, model: Model, revision: int) -> None:
         changes = self._ledger.commits[revision]
         answered = self._made.get(revision)
-        operation = self._maker(changes)
-        if operation is None:
-            operation = answered or self._deleter(changes, revision)
+        operation = self._maker(changes) or answered
         if answered is not None and operation is not answered:
             raise Violation(f"{answered} is lost: revision {revision} is {changes}")
         if operation is None:
-            self._end_lease(model, revision, changes)
+            self._delete(model, revision, changes)
             return
         if operation.ending is Ending.REFUSED:
             raise Violation(f"{operation} was refused and made revision {revision} all the same")
@@ -109,17 +114,40 @@ class LinearizabilityCheck:
             raise Violation(f"one revision with the values of operations {numbers}")
         return self._operations[numbers.pop()] if numbers else None
 
-    def _deleter(self, changes: Changes, revision: int) -> Operation | None:
+    def _delete(self, model: Model, revision: int, changes: Changes) -> None:
+        """Deletions that nobody was answered for."""
         keys = [key for key, _, _ in changes]
         if all(key.startswith(LEASED) for key in keys):
-            return None
-        for operation in self._operations:
-            if operation.ending in (Ending.DONE, Ending.REFUSED) or operation.number in self._revisions:
-                continue
-            request = operation.request
-            if isinstance(request, pb.DeleteRangeRequest) and _covers(request, keys):
-                return operation
-        raise Violation(f"nobody asked for revision {revision}: {changes}")
+            self._end_lease(model, revision, changes)
+            return
+        self._makers[revision] = [
+            operation
+            for operation in self._operations
+            if operation.ending in (Ending.UNKNOWN, Ending.PENDING)
+            and isinstance(operation.request, pb.DeleteRangeRequest)
+            and self._known[operation.number] < revision
+            and tuple(model.copy().execute(operation.request)[1]) == changes
+        ]
+        model.delete_keys(keys)
+
+    def _match_makers(self) -> None:
+        """Kuhn's algorithm: a revision takes a request from another one that can take a further one."""
+        taken: dict[int, int] = {}
+
+        def find(revision: int, tried: set[int]) -> bool:
+            for operation in self._makers[revision]:
+                number = operation.number
+                if number not in tried:
+                    tried.add(number)
+                    if number not in taken or find(taken[number], tried):
+                        taken[number] = revision
+                        return True
+            return False
+
+        for revision in self._makers:
+            if not find(revision, set()):
+                raise Violation(f"nobody asked for revision {revision}: {self._ledger.commits[revision]}")
+        self._revisions |= taken
 
     def _end_lease(self, model: Model, revision: int, changes: Changes) -> None:
         leases = {model.keys[key].lease for key, _, _ in changes if key in model.keys}
@@ -150,7 +178,7 @@ class LinearizabilityCheck:
 
     # --- (2) Real time ------------------------------------------------------------------------------------------
 
-    def _check_real_time(self) -> None:
+    def _note_known(self) -> None:
         moments: list[tuple[int, bool, Operation]] = []
         for operation in self._operations:
             moments.append((operation.invoked, False, operation))
@@ -161,7 +189,7 @@ class LinearizabilityCheck:
             if is_return:
                 highest = max(highest, operation.response.header.revision)
             else:
-                self._check_place(operation, highest)
+                self._known[operation.number] = highest
 
     def _check_place(self, operation: Operation, known: int) -> None:
         """Revision `known` had been told to somebody when this was invoked."""
@@ -198,9 +226,3 @@ def _has_written(response: Any) -> bool:
 
 def _value(kv: bytes) -> bytes:
     return bytes(mvccpb.KeyValue.FromString(kv).value)
-
-
-def _covers(request: Any, keys: list[bytes]) -> bool:
-    if not request.range_end:
-        return keys == [request.key]
-    return all(request.key <= key < request.range_end for key in keys)
