@@ -118,13 +118,17 @@ class Accidents:
 
     async def _split(self) -> None:
         nodes = list(self._world.nodes.values())
+        if len(nodes) < 2:
+            return
         self._dice.shuffle(nodes)
         at = self._dice.randrange(1, len(nodes))
         self._cut_between(nodes[:at], nodes[at:])
 
     async def _one_way(self) -> None:
-        one, other = self._dice.sample(list(self._world.nodes.values()), 2)
-        self._cut_between([one], [other], is_one_way=True)
+        nodes = list(self._world.nodes.values())
+        if len(nodes) > 1:
+            one, other = self._dice.sample(nodes, 2)
+            self._cut_between([one], [other], is_one_way=True)
 
     async def _bad_weather(self) -> None:
         network, dice = self._world.network, self._dice

@@ -73,7 +73,7 @@ class LeaseHolder:
         request = pb.PutRequest(key=LEASED + b"%x" % lease.lease_id, lease=lease.lease_id)
         life = await any_life(self._world, self._dice)
         request.value = b"%d lease" % self._history.next_number
-        return await ask(self._world, self._history, life, request) is not None
+        return await ask(self._history, life, request) is not None
 
     async def _keep(self, lease: Held) -> None:
         give_up_at = trio.current_time() + self._dice.choice((0.0, 2.0, 10.0))

@@ -15,7 +15,6 @@ from tests.sim.node import Life, LostError
 from tests.sim.world import World
 from tests.sim.writers import any_life
 
-_FEWEST_VOTERS = 3
 _MOST_MEMBERS = 6
 
 
@@ -38,7 +37,7 @@ class Operator:
                 await self._ask(life, "promote", pb.MemberPromoteRequest(ID=learners[0].id))
             elif len(members) < _MOST_MEMBERS and self._dice.random() < 0.5:
                 await self._add(life)
-            elif len(members) - len(learners) > _FEWEST_VOTERS:
+            elif len(members) - len(learners) > self._world.plan.fewest_voters:
                 await self._ask(life, "remove", pb.MemberRemoveRequest(ID=self._dice.choice(members).id))
             self.start_added()
 

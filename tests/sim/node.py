@@ -20,7 +20,7 @@ from dualmode.member.opening import Bootstrap, open_member
 from dualmode.member.options import MemberOptions
 from dualmode.member.server import MemberServer
 from dualmode.member.surroundings import Surroundings
-from dualmode.rpc.local import call_unary
+from dualmode.rpc.local import LocalCall
 from tests.sim.disk import Disk, SimulatedDoor, make_run_blocking
 from tests.sim.network import Network, SimulatedPeerClient, SimulatedTransport
 from tests.sim.plan import Plan
@@ -87,6 +87,8 @@ class Life:
             free_space_bytes=0,
             slow_apply_seconds=1e9,
             watch_progress_seconds=3.0,
+            lease_checkpoint=plan.lease_checkpoints,
+            lease_checkpoint_persist=plan.lease_checkpoints,
             corrupt_check_seconds=7.0,
             compact_hash_check_seconds=3.0,
         )
@@ -115,6 +117,8 @@ class Life:
             return trio.current_time() * rate
 
         member.lease_expiry._now = member.lease._now = member.replica.applier._now = now
+        if self.node.plan.lease_checkpoints:
+            member.lessor._checkpoint_interval_seconds = 1.0  # of leases that live for some seconds
 
     def _observe(self, observer: Observer) -> None:
         passes: Any = self.member.replica._passes
@@ -182,7 +186,9 @@ class Life:
         self.node.disk.crash(self.opened)
         self.scope.cancel()
 
-    async def call(self, handler: Callable[[Any, bytes], None], message: bytes, timeout_seconds: float = 8.0) -> bytes:
+    async def call(
+        self, handler: Callable[[Any, bytes], None], message: bytes, timeout_seconds: float = 8.0, client: object = None
+    ) -> bytes:
         """A client's unary call. Raises the call's `RpcError`, or `LostError`."""
         network = self.node.network
         await trio.sleep(network.delay_seconds)
@@ -191,7 +197,7 @@ class Life:
         refusal, answer = None, b""
         with trio.move_on_after(timeout_seconds) as scope:
             try:
-                answer = await call_unary(handler, message)
+                answer = await self._call(handler, message, client)
             except RpcError as error:
                 refusal = error
             await trio.sleep(network.delay_seconds)
@@ -201,6 +207,14 @@ class Life:
         if refusal is not None:
             raise refusal
         return answer
+
+    async def _call(self, handler: Callable[[Any, bytes], None], message: bytes, client: object) -> bytes:
+        """As a connection does it: what can be answered at once is, at the end of the read."""
+        call, outbox = LocalCall(), self.member.outbox
+        outbox.reader = client or call
+        with outbox:
+            handler(call, message)
+        return await call.result()
 
 
 class Node:

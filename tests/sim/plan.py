@@ -49,8 +49,12 @@ class Plan:
     writers: int
     watchers: int
     lease_holders: int
+    #: Whether the leader notes in the log what remains of leases, once a second.
+    lease_checkpoints: bool
     compacts: bool
     changes_members: bool
+    #: Nobody is removed when there would be less.
+    fewest_voters: int
     #: Short logs: snapshots after so many entries, and so many kept.
     snapshot_count: int
     catch_up_entries: int
@@ -64,9 +68,10 @@ def make_plan(seed: int) -> Plan:
     dice = random.Random(f"plan {seed}")
     names = sorted(ACCIDENTS)
     chosen = [name for name in names if dice.random() < 0.5] or [dice.choice(names)]
+    members = dice.choice((1, 3, 3, 3, 3, 3, 5, 5))
     return Plan(
         seed=seed,
-        members=dice.choice((3, 3, 3, 5)),
+        members=members,
         seconds=dice.uniform(20, 40),
         accidents={name: ACCIDENTS[name] for name in chosen},
         seconds_between_accidents=dice.choice((1.5, 3.0, 5.0)),
@@ -81,8 +86,10 @@ def make_plan(seed: int) -> Plan:
         writers=dice.choice((1, 3, 6)),
         watchers=dice.choice((1, 2, 3)),
         lease_holders=dice.choice((0, 1, 2)),
+        lease_checkpoints=dice.random() < 0.4,
         compacts=dice.random() < 0.5,
-        changes_members=dice.random() < 0.5,
+        changes_members=members == 1 or dice.random() < 0.5,
+        fewest_voters=dice.choice((1, 3)),
         snapshot_count=dice.choice((15, 60, 400)),
         catch_up_entries=dice.choice((3, 20, 200)),
         segment_bytes=dice.choice((4_000, 20_000, 200_000)),

@@ -57,6 +57,7 @@ def stormy(seed: int, **changes: Any) -> Plan:
         writers=4,
         watchers=2,
         lease_holders=1,
+        lease_checkpoints=False,
         changes_members=False,
     )
     return replace(plan, **changes)

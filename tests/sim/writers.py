@@ -31,12 +31,12 @@ async def any_life(world: World, dice: random.Random) -> Life:
     return dice.choice(lives)
 
 
-async def ask(world: World, history: History, life: Life, request: Any) -> Any:
+async def ask(history: History, life: Life, request: Any, client: object = None) -> Any:
     """Sends a KV request and notes its outcome; gives the answer, None when there is none."""
     name, response_class = _RESPONSES[type(request)]
     operation = history.begin(request)
     try:
-        answer = await life.call(getattr(life.member.kv, name), request.SerializeToString())
+        answer = await life.call(getattr(life.member.kv, name), request.SerializeToString(), client=client)
     except LostError:
         history.failed(operation, None)
     except RpcError as error:
@@ -63,10 +63,10 @@ class Writer:
         world, dice = self._world, self._dice
         while not world.is_over.is_set():
             life = await any_life(world, dice)
-            response = await ask(world, self._history, life, self._draw())
+            response = await ask(self._history, life, self._draw(), self)
             if response is not None:
                 self._learn(response)
-            await trio.sleep(dice.expovariate(1 / 0.2))
+            await trio.sleep(dice.expovariate(1 / 0.1))
 
     def _learn(self, response: Any) -> None:
         self._revision = max(self._revision, response.header.revision)
