@@ -4,7 +4,8 @@ A crash leaves sectors of an unsynced write unwritten, and unwritten sectors of 
 file ends early. So a damaged record is torn when one of its 512-byte sectors is all zero or when it goes on behind the
 end of the file. That is etcd's rule. Two additions keep flipped bits from passing as torn, which would cut off entries
 that were acknowledged: padding does not count as a zero sector, and a length field that is wrong while a whole record
-with the right checksum stands behind it is a flipped bit.
+with the right checksum stands behind it is a flipped bit. But not when the length field is zero and the last of its
+sector: then that sector alone may be what the crash left out, and the record begins with the next one, which is there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def is_torn(segment: bytes, damage: Damage, running_crc: int) -> bool:
     end = damage.record_end
     if end is None:  # the length is nonsense: judge by the sector it stands in
         end = offset - offset % SECTOR_BYTES + SECTOR_BYTES
+        if offset + 8 == end and is_zero(segment, offset, end):
+            return True
         if _is_whole_record(segment, offset + 8, running_crc):
             return False
         return _has_zero_sector(segment, offset, end) or _has_zero_sector(segment, offset + 8, end)

@@ -186,3 +186,19 @@ def test_looking_at_the_snapshots_of_a_torn_log_changes_nothing(tmp_path: Path) 
     path.write_bytes(torn)
     assert read_snapshots(tmp_path / "wal") == [(0, 0)]
     assert path.read_bytes() == torn
+
+
+def test_a_lost_sector_of_which_the_length_field_is_the_last_part_is_torn(tmp_path: Path) -> None:
+    log = WriteAheadLog.create(tmp_path / "wal", METADATA, SEGMENT_BYTES)
+    index = 0
+    while log._offset % 512 != 504:
+        index += 1
+        log.append([LogEntry(0, 1, index, b"")], (1, 1, index))
+    log.append([LogEntry(0, 1, index + 1, b"x" * 500)])
+    log.close()
+    path = only_segment(tmp_path / "wal")
+    content = bytearray(path.read_bytes())
+    offset = content.index(b"x" * 500) // 512 * 512
+    content[offset - 8 : offset] = bytes(8)
+    verdict = judge(bytes(content))
+    assert (len(verdict.entries), verdict.torn_at, verdict.fault) == (index, offset - 8, None)
