@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 JOBS ?= auto
+SEEDS ?= 100
+FIRST ?= 0
 
-.PHONY: member proxy test lint bench protos clean help
+.PHONY: member proxy test lint sim bench protos clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +40,9 @@ lint: $(READY_DEV) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+sim: $(READY_DEV) ## clusters on a simulated clock, network and disk: SEEDS=100 runs from FIRST=0 on
+	$(BIN)/python -m tests.sim --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -33,7 +33,7 @@ class Disk:
         self._slow_syncs = slow_syncs
         self._sync_seconds = sync_seconds
         self._generation = 0
-        self.folder = parent / "0"
+        self.folder = self._former = parent / "0"
         (self.folder / "member").mkdir(parents=True)
         #: Times the usual, during an accident.
         self.slowness = 1.0
@@ -94,7 +94,7 @@ class Disk:
         shutil.copytree(self.folder, left)
         segment = left / "member" / "wal" / self._synced[0]
         end = self._wal._offset
-        if self._wal._segments and end > self._synced[1]:
+        if end > self._synced[1]:
             self._tear(segment, self._synced[1], end)
         self._former, self.folder = self.folder, left
 

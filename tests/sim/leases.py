@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import trio
 
+from dualmode import errors
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
-from tests.sim.history import History
+from tests.sim.history import Ending, History
 from tests.sim.linearizability import LEASED
 from tests.sim.node import LostError
 from tests.sim.streams import ClientStream
@@ -73,7 +74,10 @@ class LeaseHolder:
         request = pb.PutRequest(key=LEASED + b"%x" % lease.lease_id, lease=lease.lease_id)
         life = await any_life(self._world, self._dice)
         request.value = b"%d lease" % self._history.next_number
-        return await ask(self._history, life, request) is not None
+        operation = await ask(self._history, life, request)
+        if operation.error == errors.LEASE_NOT_FOUND and trio.current_time() < lease.until:
+            raise Violation(f"lease {lease.lease_id:x} is gone before {lease.until:.3f}")
+        return operation.ending is Ending.DONE
 
     async def _keep(self, lease: Held) -> None:
         give_up_at = trio.current_time() + self._dice.choice((0.0, 2.0, 10.0))

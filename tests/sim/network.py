@@ -35,8 +35,8 @@ class Network:
 
     def __init__(self, dice: random.Random, trace: Trace, on_sent: Callable[[Message], None]) -> None:
         self._dice = dice
-        self._trace = trace
-        self._on_sent = on_sent
+        self.trace = trace
+        self.on_sent = on_sent
         self.lives: dict[int, Life] = {}
         self.loss = self.duplication = self.disorder = 0.0
         self.delay_seconds = 0.001
@@ -103,10 +103,10 @@ class Network:
         """A member says something to another one."""
         if not life.is_alive:
             return
-        self._on_sent(message)
+        self.on_sent(message)
         dice, link = self._dice, (message.sender, message.to)
         if link in self._cut or dice.random() < self.loss:
-            self._trace.note("lost", f"{message.type.name} {_short(message)}")
+            self.trace.note("lost", f"{message.type.name} {_short(message)}")
             if dice.random() < 0.3:
                 life.receiver.report_unreachable(message.to)
             return
@@ -129,7 +129,7 @@ class Network:
             self.later(self.delay(), lambda: self._tell_removed(to, sender))
             return
         message = decode_message(body)
-        self._trace.note("deliver", f"{message.type.name} {_short(message)}")
+        self.trace.note("deliver", f"{message.type.name} {_short(message)}")
         life.transport.heard_of(sender)
         life.receiver.receive(message)
 
@@ -169,6 +169,8 @@ class SimulatedTransport:
         snapshot_dir: Path,
         stream_tls: None,
         call_tls: None,
+        read_seconds: float,
+        write_seconds: float,
     ) -> None:
         self.identity = identity
         self.receiver = receiver
@@ -227,7 +229,7 @@ class SimulatedTransport:
 
     def send_snapshot(self, message: Message, source: Any) -> None:
         """See PeerTransport."""
-        self._network._on_sent(message)
+        self._network.on_sent(message)
         self.start_soon(self._send_snapshot, message, source)
 
     async def _send_snapshot(self, message: Message, source: Any) -> None:
@@ -262,14 +264,14 @@ class SimulatedTransport:
     async def take_snapshot(self, message: Message, database: bytes) -> bool:
         """The other end of `send_snapshot`."""
         assert message.snapshot is not None
-        self._network._trace.note("snapshot", f"{_short(message)} at {message.snapshot.metadata.index}")
+        self._network.trace.note("snapshot", f"{_short(message)} at {message.snapshot.metadata.index}")
         self.heard_of(message.sender)
         path = self._snapshot_dir / f"{message.snapshot.metadata.index:016x}.snap.db"
         path.write_bytes(database)
         try:
             await self.receiver.receive_snapshot(message, path)
         except DualmodeError as error:
-            self._network._trace.note("snapshot refused", str(error))
+            self._network.trace.note("snapshot refused", str(error))
             return False
         return True
 

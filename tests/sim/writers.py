@@ -9,7 +9,7 @@ import trio
 
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
-from tests.sim.history import History
+from tests.sim.history import Ending, History, Operation
 from tests.sim.node import Life, LostError
 from tests.sim.world import World
 
@@ -31,8 +31,8 @@ async def any_life(world: World, dice: random.Random) -> Life:
     return dice.choice(lives)
 
 
-async def ask(history: History, life: Life, request: Any, client: object = None) -> Any:
-    """Sends a KV request and notes its outcome; gives the answer, None when there is none."""
+async def ask(history: History, life: Life, request: Any, client: object = None) -> Operation:
+    """Sends a KV request, notes its outcome and gives it."""
     name, response_class = _RESPONSES[type(request)]
     operation = history.begin(request)
     try:
@@ -42,10 +42,8 @@ async def ask(history: History, life: Life, request: Any, client: object = None)
     except RpcError as error:
         history.failed(operation, error)
     else:
-        response = response_class.FromString(answer)
-        history.done(operation, response)
-        return response
-    return None
+        history.done(operation, response_class.FromString(answer))
+    return operation
 
 
 class Writer:
@@ -63,9 +61,9 @@ class Writer:
         world, dice = self._world, self._dice
         while not world.is_over.is_set():
             life = await any_life(world, dice)
-            response = await ask(self._history, life, self._draw(), self)
-            if response is not None:
-                self._learn(response)
+            operation = await ask(self._history, life, self._draw(), self)
+            if operation.ending is Ending.DONE:
+                self._learn(operation.response)
             await trio.sleep(dice.expovariate(1 / 0.1))
 
     def _learn(self, response: Any) -> None:
