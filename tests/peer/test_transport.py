@@ -1,9 +1,12 @@
 """Transports that speak to each other over real sockets: members that come, go, are unknown, removed, of elsewhere."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from dualmode import limits
 from dualmode.peer.member import Member
@@ -77,6 +80,31 @@ async def test_without_a_stream_messages_are_posted(tmp_path: Path) -> None:
         assert two.transport.peers[1].is_remote
         two.transport.send([beat(2, 1)])
         await until(lambda: one.heard.messages)
+
+
+async def test_what_may_have_arrived_is_not_posted_to_another_address(tmp_path: Path) -> None:
+    # A forwarded proposal that is taken twice is done twice.
+    async def take_and_hang_up(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+
+    async with network(tmp_path) as net, trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, take_and_hang_up, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        one, two = await net.start(1), await net.start(2)
+        one.transport.add_remote(2, [f"http://127.0.0.1:{port}", two.url])
+        one.transport.send([Message(MessageType.PROPOSAL, to=2, sender=1, entries=[Entry(data=b"x")])])
+        await until(lambda: one.heard.unreachable or two.heard.messages)
+        assert two.heard.messages == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_address_where_nobody_listens_is_passed_over(tmp_path: Path) -> None:
+    async with network(tmp_path) as net:
+        one, two = await net.start(1), await net.start(2)
+        one.transport.add_remote(2, ["http://127.0.0.1:1", two.url])
+        one.transport.send([beat(1, 2)])
+        await until(lambda: two.heard.messages)
 
 
 async def test_what_is_for_nobody_is_dropped(tmp_path: Path) -> None:
