@@ -58,6 +58,15 @@ def consecutive(found: list[tuple[int, int, Path]]) -> list[tuple[int, int, Path
     return found
 
 
+def newest_run(found: list[tuple[int, int, Path]]) -> list[tuple[int, int, Path]]:
+    """The segments behind the last hole: what is before it was released and left over, so nothing reads it."""
+    start = 0
+    for number, ((sequence, _, _), (following, _, _)) in enumerate(itertools.pairwise(found), 1):
+        if following != sequence + 1:
+            start = number
+    return found[start:]
+
+
 def new_segment(path: Path, size: int) -> int:
     """Descriptor of a new file, locked, with room for `size` bytes. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -70,6 +70,8 @@ class WriteAheadLog:
         self.last_index = 0  #: of the last entry appended
         self.written_bytes = 0  #: since it was opened
         self._segments = segments
+        #: Older ones that the start did not read, and that nobody has released yet.
+        self._unread: list[Path] = []
         self._descriptor = segments[-1].descriptor
         self._encoder = encoder
         self._segment_bytes = segment_bytes
@@ -138,6 +140,7 @@ class WriteAheadLog:
             if (snapshot_index, snapshot_term) not in replay.snapshots:
                 raise StorageError(f"{path}: no record of a snapshot at index {snapshot_index}, term {snapshot_term}")
             log = cls(path, metadata, segments, Encoder(replay.crc or 0), segment_bytes)
+            log._unread = [one for _, _, one in list_segments(path) if one.name < segments[0].path.name]
             log._state = replay.hard_state
             log.last_index = replay.last_index
             log._offset = replay.end
@@ -261,13 +264,19 @@ class WriteAheadLog:
         for number, segment in enumerate(self._segments):
             if segment.index <= index:
                 needed = number
+        unread = len(self._unread)
+        count = min(unread + needed, unread + len(self._segments) - keep)
         deleted = []
-        for _ in range(min(needed, len(self._segments) - keep)):
-            segment = self._segments.pop(0)
-            os.close(segment.descriptor)
-            segment.path.unlink(missing_ok=True)
-            deleted.append(segment.path.name)
+        for _ in range(count):
+            path = self._unread.pop(0) if self._unread else self._let_go_of_oldest()
+            path.unlink(missing_ok=True)
+            deleted.append(path.name)
         return deleted
+
+    def _let_go_of_oldest(self) -> Path:
+        segment = self._segments.pop(0)
+        os.close(segment.descriptor)
+        return segment.path
 
     def close(self) -> None:
         """Syncs and lets go of the files. A log that failed is let go of without a sync."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dualmode.errors import StorageError
 from dualmode.storage.wal.damage import is_torn
-from dualmode.storage.wal.files import Segment, consecutive, list_segments
+from dualmode.storage.wal.files import Segment, list_segments, newest_run
 from dualmode.storage.wal.replay import Replay
 from dualmode.storage.wal.scan import Damage
 
@@ -37,11 +37,11 @@ def replay_segments(segments: list[Segment], replay: Replay, repair: bool = True
 def read_snapshots(directory: str | os.PathLike[str]) -> list[tuple[int, int]]:
     """(index, term) of the committed snapshot records, oldest first: snapshot files without one are not to be used.
 
-    Reads the whole log without changing it. Raises `StorageError` as `open` does.
+    Reads the whole log, as far as it hangs together, without changing it. Raises `StorageError` as `open` does.
     """
     segments: list[Segment] = []
     try:
-        for sequence, index, path in consecutive(list_segments(Path(directory))):
+        for sequence, index, path in newest_run(list_segments(Path(directory))):
             try:
                 segments.append(Segment(sequence, index, path, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
             except OSError as error:

@@ -185,6 +185,49 @@ def test_released_segments_are_deleted_but_for_the_newest(tmp_path: Path) -> Non
     assert read_snapshots(directory) == [(350, 1)]
 
 
+def filled(directory: Path, last: int) -> None:
+    log = create(directory)
+    for index in range(1, last + 1):
+        log.append(entries(index, index), (1, 9, index))
+        log.cut_if_full()
+        if index % 100 == 0:
+            log.save_snapshot(index, 1)
+    log.close()
+
+
+def test_segments_that_a_start_did_not_read_are_released_too(tmp_path: Path) -> None:
+    directory = tmp_path / "wal"
+    filled(directory, 400)
+    before = sorted(path.name for path in directory.iterdir())
+    log, _ = WriteAheadLog.open(
+        directory, 300, 1, SEGMENT_BYTES
+    )  # the first segments are still there, as after a crash
+    deleted = log.release(400, keep=1)
+    log.close()
+    assert deleted == before[:-1]
+    assert [path.name for path in directory.iterdir()] == before[-1:]
+
+
+def test_of_segments_that_a_start_did_not_read_as_many_are_kept_as_wanted(tmp_path: Path) -> None:
+    directory = tmp_path / "wal"
+    filled(directory, 400)
+    before = sorted(path.name for path in directory.iterdir())
+    log, _ = WriteAheadLog.open(directory, 400, 1, SEGMENT_BYTES)
+    assert log.release(400, keep=3) == before[:-3]
+    assert log.release(400, keep=3) == []
+    log.close()
+    assert read_snapshots(directory)[-1] == (400, 1)
+
+
+def test_snapshot_records_are_read_behind_a_segment_that_was_left_over(tmp_path: Path) -> None:
+    directory = tmp_path / "wal"
+    filled(directory, 400)
+    segments = sorted(directory.iterdir())
+    for path in segments[1:-3]:
+        path.unlink()
+    assert read_snapshots(directory)[-1] == (400, 1)
+
+
 def test_an_empty_last_segment_is_begun_again(tmp_path: Path) -> None:
     """Not what a crash leaves (the head is synced under another name), but what some file systems make of one."""
     directory = tmp_path / "wal"
