@@ -379,6 +379,8 @@ LOG_SNAPSHOT_ENTRIES: Final = 30_000
 REMEMBERED_MEMBERS: Final = 256
 #: etcd's bound of one message on a stream between members.
 PEER_MESSAGE_BYTES: Final = 512 * MIB
+#: Entries of one append on a stream: Raft sends 1 MiB at a time, of entries that take at least eight bytes here.
+PEER_APPEND_ENTRIES: Final = 1 << 20
 #: Message part of a snapshot between members (etcd 3.6.14): the JSON of the membership, not the database.
 PEER_SNAPSHOT_MESSAGE_BYTES: Final = 64 * MIB
 #: etcd's bound of a pipeline body is its memory; this is one append of the largest kind with room to spare.
@@ -405,6 +407,8 @@ PEER_PROBE_SECONDS: Final = 4.0
 PEER_CALL_SECONDS: Final = 5.0
 #: Body of a plain call between members: a lease request, a hash request, and their answers.
 PEER_BODY_BYTES: Final = 1 * MIB
+#: What a peer may answer to a plain call: the keys of a lease are the most that is asked for.
+PEER_ANSWER_BYTES: Final = 64 * MIB
 #: A peer that cannot be reached is told of once in this time.
 PEER_COMPLAINT_SECONDS: Final = 30.0
 #: Connections for plain calls that are kept open to peers.

@@ -48,12 +48,16 @@ class OpenMember:
 
     member_id: int
     cluster_id: int
-    backend: Backend
     store: Store
     wal: WriteAheadLog
     raft_storage: MemoryStorage
     log_snapshot: LogSnapshot
     is_new: bool
+
+    @property
+    def backend(self) -> Backend:
+        """Of the store as it is now: another than was opened, once a snapshot has taken its place."""
+        return self.store.backend
 
     def close(self) -> None:
         """Log first, so that nothing can be appended any more; then the store, which flushes. It may stand on another
@@ -99,7 +103,7 @@ def open_member(
         raise
     metadata = etcdserverpb.Metadata.FromString(recovered.metadata)
     storage = _raft_storage(recovered, log_snapshot, store.applied_index)
-    return OpenMember(metadata.NodeID, metadata.ClusterID, backend, store, wal, storage, log_snapshot, is_new)
+    return OpenMember(metadata.NodeID, metadata.ClusterID, store, wal, storage, log_snapshot, is_new)
 
 
 def _members(bootstrap: Bootstrap) -> list[Member]:

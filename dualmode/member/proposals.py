@@ -53,12 +53,19 @@ class WaitingProposals:
     def __len__(self) -> int:
         return len(self._by_index) + len(self._forwarded)
 
-    def enter(self, first_index: int, term: int, batch: list[Proposal]) -> None:
-        """A batch has been appended to the log from `first_index` on."""
+    def enter(self, first_index: int, term: int, batch: list[Proposal]) -> list[Proposal]:
+        """A batch has been appended to the log from `first_index` on. Gives those that stood there, or behind, before:
+        another leader has cut them off, so they are lost."""
         by_index = self._by_index
+        lost = self._cut(first_index) if by_index and next(reversed(by_index)) >= first_index else []
         for index, proposal in enumerate(batch, first_index):
             proposal.term = term
             by_index[index] = proposal
+        return lost
+
+    def _cut(self, first_index: int) -> list[Proposal]:
+        by_index = self._by_index
+        return [by_index.pop(index) for index in list(by_index) if index >= first_index]
 
     def enter_forwarded(self, batch: list[Proposal]) -> None:
         """A batch has been sent to the leader."""

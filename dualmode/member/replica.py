@@ -388,7 +388,7 @@ class Replica:
         try:
             if node.state is StateType.LEADER:
                 first_index = node.propose_many([proposal.data for proposal in batch])
-                self._waiting.enter(first_index, node.term, batch)
+                self._fail(self._waiting.enter(first_index, node.term, batch), errors.LEADER_CHANGED)
             else:
                 entries = [Entry(data=proposal.data) for proposal in batch]
                 node.step(Message(MessageType.PROPOSAL, sender=node.id, entries=entries))

@@ -9,10 +9,13 @@ from dualmode.http.routing import Link
 from dualmode.peer.identity_headers import answer_fields, refusal_of, sender_of
 from dualmode.peer.transport import PeerTransport
 
-_TEXT: Final = "text/plain; charset=utf-8"
+TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
+#: What a removed member is told, with 403.
+REMOVED_BODY: Final = b'{"message":"cannot process message from removed member"}'
 
 
-def answer(link: Link, stream_id: int, status: int, body: bytes, content_type: str = _TEXT, more: Pairs = ()) -> None:
+def answer(link: Link, stream_id: int, status: int, body: bytes, content_type: str = TEXT, more: Pairs = ()) -> None:
     """A whole answer."""
     fields = ((b":status", b"%d" % status), (b"content-type", content_type.encode()), *more)
     link.respond(stream_id, Fields(*fields), body)
@@ -20,7 +23,7 @@ def answer(link: Link, stream_id: int, status: int, body: bytes, content_type: s
 
 def error(link: Link, stream_id: int, status: int, text: str, more: Pairs = ()) -> None:
     """As Go's http.Error."""
-    answer(link, stream_id, status, text.encode() + b"\n", _TEXT, ((b"x-content-type-options", b"nosniff"), *more))
+    answer(link, stream_id, status, text.encode() + b"\n", TEXT, ((b"x-content-type-options", b"nosniff"), *more))
 
 
 def check_sender(transport: PeerTransport, link: Link, stream_id: int, head: RequestHead) -> bool:

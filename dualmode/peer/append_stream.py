@@ -124,6 +124,8 @@ class AppendDecoder:
         count = _number(buffer, position)
         if count is None:
             return None, 0
+        if count > limits.PEER_APPEND_ENTRIES:
+            raise PeerError(f"an append of {count} entries: at most {limits.PEER_APPEND_ENTRIES} are taken")
         position += _NUMBER
         # Looked at in full before anything is decoded: a unit that is cut is looked at again when more has come.
         spans: list[tuple[int, int]] = []

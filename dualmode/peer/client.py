@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -20,6 +21,20 @@ from dualmode.peer.member import Member
 _PROTOBUF: Final = {"Content-Type": "application/protobuf"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The whole of it, read within bounds."""
+
+    url: str
+    status_code: int
+    cluster_id: str
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace")
+
+
 class PeerClient:
     """Calls to peers. Each raises `PeerError` when a peer does not answer as it should, `RpcError` for what it says."""
 
@@ -30,7 +45,7 @@ class PeerClient:
     async def members(self, url: str) -> tuple[int, list[Member]]:
         """(cluster id, members) as the peer at `url` knows them."""
         answer = await self._call("GET", f"{url}/members")
-        cluster_id = parse_id(answer.headers.get(CLUSTER.decode(), "").encode())
+        cluster_id = parse_id(answer.cluster_id.encode())
         if answer.status_code != 200 or cluster_id is None:
             raise PeerError(f"{url}/members: {_told(answer)}")
         return cluster_id, _members(answer)
@@ -61,7 +76,7 @@ class PeerClient:
         answer = await self._lease_call(f"{url}/leases/internal", request.SerializeToString())
         return _read(leasepb.LeaseInternalResponse, answer).LeaseTimeToLiveResponse
 
-    async def _lease_call(self, url: str, body: bytes) -> httpx.Response:
+    async def _lease_call(self, url: str, body: bytes) -> _Answer:
         answer = await self._call("POST", url, body, _PROTOBUF)
         if answer.status_code == 200:
             return answer
@@ -104,40 +119,50 @@ class PeerClient:
             raise errors.LEARNER_NOT_READY if "in sync" in answer.text else errors.MEMBER_NOT_LEARNER
         raise PeerError(f"{url}/members/promote: {_told(answer)}")
 
-    async def _call(
-        self, method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> httpx.Response:
+    async def _call(self, method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> _Answer:
         context = self._tls.context(trio.current_time()) if self._tls is not None else False
         try:
             with trio.fail_after(self._timeout_seconds):
-                async with httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client:  # noqa: S113 - the scope is the timeout
-                    return await client.request(method, url, content=body or None, headers=headers)
+                async with (
+                    httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client,  # noqa: S113 - the scope is the timeout
+                    client.stream(method, url, content=body or None, headers=headers) as response,
+                ):
+                    return await _answer(url, response)
         except trio.TooSlowError:
             raise PeerError(f"{url}: no answer within {self._timeout_seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise PeerError(f"{url}: {str(error) or type(error).__name__}") from None
 
 
-def _read(kind: Any, answer: httpx.Response) -> Any:
+async def _answer(url: str, response: httpx.Response) -> _Answer:
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > limits.PEER_ANSWER_BYTES:
+            raise PeerError(f"{url}: an answer of more than {limits.PEER_ANSWER_BYTES} bytes")
+    return _Answer(url, response.status_code, response.headers.get(CLUSTER.decode(), ""), bytes(content))
+
+
+def _read(kind: Any, answer: _Answer) -> Any:
     try:
         return kind.FromString(answer.content)
     except DecodeError:
         raise PeerError(f"{answer.url}: not a {kind.DESCRIPTOR.name}") from None
 
 
-def _members(answer: httpx.Response) -> list[Member]:
+def _members(answer: _Answer) -> list[Member]:
     try:
         return [Member.from_json(fields) for fields in _json(answer) or []]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PeerError(f"{answer.url}: not a list of members") from None
 
 
-def _json(answer: httpx.Response) -> Any:
+def _json(answer: _Answer) -> Any:
     try:
         return json.loads(answer.content)
     except (ValueError, RecursionError):
         raise PeerError(f"{answer.url}: not JSON") from None
 
 
-def _told(answer: httpx.Response) -> str:
+def _told(answer: _Answer) -> str:
     return f"{answer.status_code} {answer.text.strip()[:200]}"

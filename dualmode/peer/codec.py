@@ -14,7 +14,16 @@ from google.protobuf.message import DecodeError
 from dualmode import limits
 from dualmode.api import raftpb
 from dualmode.errors import PeerError
-from dualmode.raft import ConfState, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
+from dualmode.raft import (
+    LOCAL_MESSAGES,
+    ConfState,
+    Entry,
+    EntryType,
+    Message,
+    MessageType,
+    Snapshot,
+    SnapshotMetadata,
+)
 from dualmode.storage.varints import varint
 
 #: By number; a number that is none of theirs raises KeyError.
@@ -87,6 +96,8 @@ def decode_message(data: bytes) -> Message:
         entries = [_entry(one) for one in read.entries]
     except (DecodeError, KeyError) as error:
         raise PeerError(f"not a Raft message: {error}") from None
+    if kind in LOCAL_MESSAGES:
+        raise PeerError(f"{kind.printed} from another member")
     return Message(
         kind,
         to=read.to,

@@ -17,6 +17,7 @@ _TO: Final = b"x-raft-to"
 
 INCOMPATIBLE_VERSION: Final = "incompatible version"
 CLUSTER_MISMATCH: Final = "cluster ID mismatch"
+_HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
 #: Who says nothing of its version is of a time before these headers.
 _UNSAID: Final = (2, 0)
 
@@ -45,7 +46,8 @@ def release_of(version: bytes | str | None) -> tuple[int, int]:
         return _UNSAID
     text = version.decode("latin-1") if isinstance(version, bytes) else version
     parts = text.split(".")
-    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()) or len(text) > 64:
+    # isdigit alone takes superscripts too, which int does not.
+    if len(text) > 64 or len(parts) < 2 or not all(part.isascii() and part.isdigit() for part in parts[:2]):
         return _UNSAID
     return int(parts[0]), int(parts[1])
 
@@ -74,9 +76,6 @@ def addressee_of(head: RequestHead) -> bytes | None:
 
 def parse_id(text: bytes | None) -> int | None:
     """A member's id in hexadecimal; None when it is none."""
-    if not text or len(text) > 16:
+    if not text or len(text) > 16 or text.strip(_HEX_DIGITS):
         return None
-    try:
-        return int(text, 16)
-    except ValueError:
-        return None
+    return int(text, 16)

@@ -49,7 +49,10 @@ class SnapshotSource(Protocol):
     """The database that follows the message of a snapshot."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """All of it, once; closed by whoever iterates."""
+        """All of it, once."""
+
+    def close(self) -> None:
+        """Called in the end, however that came, and whether or not anything was read."""
 
 
 @dataclass(frozen=True, slots=True)

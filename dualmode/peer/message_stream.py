@@ -48,6 +48,8 @@ class MessageDecoder:
                 break
             position = start + size
             message = decode_message(bytes(buffer[start:position]))
+            if message.type is MessageType.SNAPSHOT:
+                raise PeerError("MsgSnap on a stream: its database would be missing")
             if message.type is not MessageType.HEARTBEAT or message.to or message.sender:
                 found.append(message)
         if position:

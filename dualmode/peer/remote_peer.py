@@ -8,7 +8,7 @@ take in time is dropped and reported, since Raft sends again what matters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import cycle
+from itertools import count
 from typing import Final, Protocol
 
 import httpx
@@ -220,7 +220,7 @@ class RemotePeer:
                 nursery.start_soon(self._read_for_ever, APPEND)
 
     async def _read_for_ever(self, kind: str) -> None:
-        for turn in cycle(range(limits.PEER_POSTS)):
+        for turn in count():
             urls = self.peer_urls
             if urls:
                 try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -16,7 +16,7 @@ from dualmode.edge.mux import MuxBuilder
 from dualmode.errors import PeerError, RpcError
 from dualmode.http.interface import Fields, Pairs, RequestHead
 from dualmode.http.routing import Link, Mux, Sink
-from dualmode.peer.answers import answer, check_sender, error
+from dualmode.peer.answers import JSON, REMOVED_BODY, TEXT, answer, check_sender, error
 from dualmode.peer.codec import decode_message
 from dualmode.peer.identity_headers import addressee_of, answer_fields, parse_id, refusal_of, sender_of
 from dualmode.peer.interface import PeerService
@@ -24,10 +24,7 @@ from dualmode.peer.member import Member
 from dualmode.peer.remote_peer import APPEND, MESSAGE, Attached
 from dualmode.peer.snapshot_route import SnapshotRoute
 from dualmode.peer.transport import PeerTransport
-
-_JSON: Final = "application/json"
-_TEXT: Final = "text/plain; charset=utf-8"
-REMOVED_BODY: Final = b'{"message":"cannot process message from removed member"}'
+from dualmode.raft import MessageType
 
 
 def peer_mux(transport: PeerTransport, service: PeerService) -> Mux:
@@ -74,7 +71,7 @@ class StreamRoute:
             error(link, stream_id, 404, "invalid from", more)
         elif transport.receiver.is_removed(sender):
             error(link, stream_id, 410, "removed member", more)
-        elif sender not in transport.peers:
+        elif (peer := transport.peers.get(sender)) is None or peer.is_remote:
             urls = sender_of(head)[1]
             if urls:
                 transport.add_remote(sender, urls)
@@ -133,11 +130,13 @@ class PipelineRoute:
             return None
         try:
             message = decode_message(body)
+            if message.type is MessageType.SNAPSHOT:
+                raise PeerError("a snapshot without its database")
         except PeerError:
             error(link, stream_id, 400, "error unmarshalling raft message", more)
             return None
         if transport.receiver.is_removed(message.sender):
-            answer(link, stream_id, 403, REMOVED_BODY, _JSON, more)
+            answer(link, stream_id, 403, REMOVED_BODY, JSON, more)
             return None
         if message.to == transport.identity.member_id:
             transport.receiver.receive(message)
@@ -203,20 +202,20 @@ class PlainPages:
     async def probing(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """Whether somebody is here, and what the time is."""
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return 200, _json({"OK": True, "Now": now}), _TEXT
+        return 200, _json({"OK": True, "Now": now}), TEXT
 
     async def members(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """Who the members are; the cluster's id is in a header."""
         head.notes = b"%x" % self._transport.identity.cluster_id
-        return 200, _members(self._service.members()), _JSON
+        return 200, _members(self._service.members()), JSON
 
     async def version(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """As on the client listener."""
-        return 200, _json(self._service.versions()).rstrip(), _JSON
+        return 200, _json(self._service.versions()).rstrip(), JSON
 
     async def downgrade_enabled(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """Whether a downgrade is under way."""
-        return 200, b"true" if self._service.is_downgrade_enabled() else b"false", _TEXT
+        return 200, b"true" if self._service.is_downgrade_enabled() else b"false", TEXT
 
     async def promote(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """A promotion that another member was asked for; the id is in decimal."""
@@ -233,7 +232,7 @@ class PlainPages:
             if refused == errors.LEARNER_NOT_READY:
                 raise _PageError(412, refused.message) from None
             raise _PageError(500, '{"message":"Internal Server Error"}') from None
-        return 200, _members(members), _JSON
+        return 200, _members(members), JSON
 
     async def keep_alive(self, head: RequestHead, body: bytes) -> tuple[int, bytes, str]:
         """A lease that another member was asked to renew."""
@@ -258,7 +257,7 @@ class PlainPages:
             raise _PageError(412, "cluster ID mismatch")
         try:
             revision = json.loads(body or b"{}").get("revision", 0)
-            if not isinstance(revision, int):
+            if type(revision) is not int:
                 raise TypeError
         except (ValueError, AttributeError, TypeError, RecursionError):
             raise _PageError(400, "error unmarshalling request") from None
@@ -272,7 +271,7 @@ class PlainPages:
             "compact_revision": found.compact_revision,
             "hash_revision": found.hash_revision,
         }
-        return 200, _json(fields), _JSON
+        return 200, _json(fields), JSON
 
 
 async def _leased(asked: Awaitable[Any]) -> Any:

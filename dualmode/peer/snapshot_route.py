@@ -18,7 +18,7 @@ from dualmode import limits, log
 from dualmode.errors import DualmodeError, PeerError
 from dualmode.http.interface import STREAMED, Fields, Pairs, RequestHead
 from dualmode.http.routing import Link, Sink
-from dualmode.peer.answers import check_sender, error
+from dualmode.peer.answers import JSON, REMOVED_BODY, answer, check_sender, error
 from dualmode.peer.codec import decode_message
 from dualmode.peer.identity_headers import answer_fields
 from dualmode.peer.transport import PeerTransport
@@ -85,6 +85,9 @@ class _Intake:
         more = answer_fields(self._transport.identity)
         try:
             message, rest = await self._read_message()
+            if self._transport.receiver.is_removed(message.sender):
+                answer(self._link, self._stream_id, 403, REMOVED_BODY, JSON, more)
+                return
             file = await self._write_file(message, rest)
         except PeerError as fault:
             error(self._link, self._stream_id, 400, f"failed to decode raft message ({fault})", more)
@@ -143,8 +146,8 @@ class _Intake:
     async def _write_file(self, message: Message, rest: bytes) -> Path:
         assert message.snapshot is not None
         folder = self._transport.snapshot_dir
-        path = folder / f"{message.snapshot.metadata.index:016x}.snap.db"
-        making = folder / f"tmp-{message.sender:x}-{self._stream_id}-{os.getpid()}-{id(self):x}"
+        making = folder / f"tmp-{message.sender:x}-{id(self):x}"
+        path = folder / f"{message.snapshot.metadata.index:016x}-{message.sender:x}-{id(self):x}.snap.db"
         _log.info("receiving database snapshot", sender=f"{message.sender:x}", path=str(path))
         try:
             await self._fill(making, rest)

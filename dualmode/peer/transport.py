@@ -7,7 +7,7 @@ member says who the peers are. `run` owns all tasks.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,7 @@ class PeerTransport:
         except (httpx.HTTPError, OSError, PeerError, ValueError) as error:
             _log.warning("failed to send a snapshot", to=f"{message.to:x}", error=str(error) or type(error).__name__)
         finally:
+            source.close()
             peer = self.peers.get(message.to)
             if peer is not None:
                 peer.counters.snapshots_sent += ok
@@ -157,7 +158,7 @@ class PeerTransport:
             return False
         encoded = encode_message(message)
 
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes, None]:
             yield len(encoded).to_bytes(8, "big") + encoded
             async with aclosing(source.chunks()) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
@@ -166,7 +167,8 @@ class PeerTransport:
         fields = dict(request_fields(self.identity)) | {"Content-Type": "application/octet-stream"}
         timeout = httpx.Timeout(self._write_seconds, read=limits.PEER_SNAPSHOT_ANSWER_SECONDS)
         url = f"{peer.peer_urls[0]}/raft/snapshot"
-        answer = await self._client().post(url, content=body(), headers=fields, timeout=timeout)
+        async with aclosing(body()) as content:
+            answer = await self._client().post(url, content=content, headers=fields, timeout=timeout)
         if answer.status_code == 204:
             _log.info("sent database snapshot", to=f"{message.to:x}")
             return True
@@ -226,6 +228,8 @@ class PeerTransport:
         """For everything that is not a stream; made anew when certificate files have changed."""
         context = self._call_tls.context(trio.current_time()) if self._call_tls is not None else None
         if self._http is None or context is not self._http_context:
+            if self._http is not None:
+                self.start_soon(_retire, self._http)
             self._http_context = context
             self._http = httpx.AsyncClient(
                 verify=context if context is not None else False,
@@ -234,3 +238,12 @@ class PeerTransport:
                 trust_env=False,
             )
         return self._http
+
+
+async def _retire(client: httpx.AsyncClient) -> None:
+    """What is under way with the certificates of before may end."""
+    try:
+        await trio.sleep(limits.PEER_SNAPSHOT_ANSWER_SECONDS)
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.aclose()

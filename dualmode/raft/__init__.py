@@ -34,6 +34,7 @@ from dualmode.raft.storage import MemoryStorage, Storage
 from dualmode.raft.types import (
     APPEND_THREAD,
     APPLY_THREAD,
+    LOCAL_MESSAGES,
     NO_LIMIT,
     NONE,
     ConfState,
@@ -53,6 +54,7 @@ from dualmode.raft.types import (
 __all__ = [
     "APPEND_THREAD",
     "APPLY_THREAD",
+    "LOCAL_MESSAGES",
     "NONE",
     "NO_LIMIT",
     "AnyConfChange",

@@ -36,3 +36,27 @@ def test_only_what_is_over_its_time_expires_oldest_first() -> None:
     assert list(waiting.expired(1.5)) == [early]
     assert waiting.all() == [late]
     assert len(waiting) == 0
+
+
+def test_a_batch_at_the_place_of_an_older_one_displaces_it() -> None:
+    """This member led, lost entries to another leader's, and leads again: its log is shorter than it was."""
+    waiting, lost = WaitingProposals(), [proposal() for _ in range(3)]
+    kept, fresh = proposal(), [proposal(), proposal()]
+    assert waiting.enter(6, 2, [kept]) == []
+    assert waiting.enter(7, 2, lost) == []
+    assert waiting.enter(8, 4, fresh) == lost[1:]
+    assert waiting.take(8, 4) is fresh[0]
+    assert waiting.take(9, 4) is fresh[1]
+    assert waiting.displaced(7) is lost[0]
+    assert waiting.all() == [kept]
+
+
+def test_what_was_sent_to_the_leader_is_found_by_its_id() -> None:
+    waiting, one, two = WaitingProposals(), proposal(), proposal(20.0)
+    one.request_id, two.request_id = 5, 6
+    assert waiting.take_forwarded(5) is None
+    waiting.enter_forwarded([one, two])
+    assert waiting.take_forwarded(6) is two
+    assert waiting.take_forwarded(6) is None
+    assert list(waiting.expired(15.0)) == [one]
+    assert len(waiting) == 0

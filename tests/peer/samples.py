@@ -2,12 +2,12 @@
 
 from hypothesis import strategies as st
 
-from dualmode.raft import ConfState, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
+from dualmode.raft import LOCAL_MESSAGES, ConfState, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
 
 ids = st.integers(0, 2**64 - 1)
 numbers = st.one_of(st.integers(0, 300), ids)
 #: Kinds that members send each other.
-KINDS = [kind for kind in MessageType if kind.value <= 18]
+KINDS = [kind for kind in MessageType if kind not in LOCAL_MESSAGES]
 
 entries = st.builds(Entry, st.sampled_from(EntryType), numbers, numbers, st.binary(max_size=40))
 conf_states = st.builds(

@@ -17,8 +17,8 @@ from dualmode.peer.codec import (
     encode_message,
     encode_snapshot,
 )
-from dualmode.raft import ConfState, Entry, EntryType, Message, MessageType, Snapshot
-from tests.peer import samples
+from dualmode.raft import LOCAL_MESSAGES, ConfState, Entry, EntryType, Message, MessageType, Snapshot
+from tests.peer import captures, samples
 
 #: A heartbeat of a stream, captured from etcd 3.4.23 (reference 4.7).
 LINK_HEARTBEAT = bytes.fromhex("08081000180020002800300040004a0a12080a0228001000180050005800")
@@ -95,3 +95,19 @@ def test_an_entry_of_a_kind_that_does_not_exist() -> None:
     with pytest.raises(PeerError, match="not a Raft entry"):
         decode_entry(b"\x08\x07")
     assert decode_entry(b"") == Entry(EntryType.NORMAL)
+
+
+@pytest.mark.parametrize("kind", sorted(LOCAL_MESSAGES))
+def test_what_a_member_says_only_to_itself_is_refused(kind: MessageType) -> None:
+    """Raft takes such messages from the threads of its owner, whose ids anybody could claim."""
+    with pytest.raises(PeerError, match="from another member"):
+        decode_message(encode_message(Message(kind, sender=2**64 - 1)))
+
+
+def test_what_etcd_sends_is_read_and_written() -> None:
+    heartbeat = decode_message(captures.HEARTBEAT)
+    assert (heartbeat.to, heartbeat.sender, heartbeat.term) == (captures.LEARNER, captures.LEADER, 2)
+    assert encode_message(heartbeat) == captures.HEARTBEAT
+    entry = decode_entry(captures.ENTRY)
+    assert entry == Entry(EntryType.NORMAL, 2, 7, captures.PUT)
+    assert encode_entry(entry) == captures.ENTRY

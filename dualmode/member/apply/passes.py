@@ -56,6 +56,8 @@ class Passes:
             elif entry.type == EntryType.NORMAL:
                 if entry.data:
                     self._apply_request(entry, answers)
+                else:
+                    self._fail_displaced(entry, answers)  # a leader's first entry
             else:
                 self._apply_change(entry, answers)
         last = entries[-1]
@@ -74,19 +76,21 @@ class Passes:
             outcome = self._applier.apply(proposal.kind, proposal.request, proposal.caller, entry.index)
             answers.append((proposal.reply, outcome))
             return
-        lost = self._waiting.displaced(entry.index)
-        if lost is not None:
-            answers.append((lost.reply, errors.LEADER_CHANGED))
+        self._fail_displaced(entry, answers)
         decoded = requests.decode(entry.data)
         outcome = self._applier.apply(decoded.kind, decoded.request, decoded.caller, entry.index)
         forwarded = self._waiting.take_forwarded(decoded.request_id)
         if forwarded is not None:
             answers.append((forwarded.reply, outcome))
 
-    def _apply_change(self, entry: Entry, answers: Answers) -> None:
+    def _fail_displaced(self, entry: Entry, answers: Answers) -> None:
+        """Another entry than the one proposed here was committed at this index."""
         lost = self._waiting.displaced(entry.index)
         if lost is not None:
             answers.append((lost.reply, errors.LEADER_CHANGED))
+
+    def _apply_change(self, entry: Entry, answers: Answers) -> None:
+        self._fail_displaced(entry, answers)
         applied = apply_conf_change(self._node, self._applier.membership, entry)
         self.conf_state = applied.conf_state
         reply = self.waiting_changes.pop(applied.change_id, None)

@@ -15,7 +15,7 @@ from dualmode import errors
 from dualmode.errors import RpcError
 from dualmode.member.cluster.membership import Membership
 from dualmode.peer.member import Member
-from dualmode.raft import AnyConfChange, ConfChange, ConfChangeType, ConfState, Entry, EntryType, RawNode, decode_change
+from dualmode.raft import ConfChange, ConfChangeType, ConfState, Entry, EntryType, RawNode, decode_change
 
 _ADDS: Final = (ConfChangeType.ADD_NODE, ConfChangeType.ADD_LEARNER_NODE)
 
@@ -96,10 +96,10 @@ def _change_members(membership: Membership, change: ConfChange) -> RpcError | No
             return errors.MEMBER_NOT_FOUND
         membership.remove(member_id)
         return None
-    fields = _context_of(change)
-    if fields is None:
+    described = _context_of(change)
+    if described is None:
         return errors.BAD_MEMBER_URLS
-    member, known = Member.from_json(fields), membership.get(member_id)
+    (fields, member), known = described, membership.get(member_id)
     if change.type == ConfChangeType.UPDATE_NODE:
         return _update(membership, known, member)
     if fields.get("isPromote"):
@@ -107,12 +107,14 @@ def _change_members(membership: Membership, change: ConfChange) -> RpcError | No
     return _add(membership, known, replace(member, is_learner=change.type == ConfChangeType.ADD_LEARNER_NODE))
 
 
-def _context_of(change: AnyConfChange) -> dict[str, Any] | None:
+def _context_of(change: ConfChange) -> tuple[dict[str, Any], Member] | None:
+    """(the JSON, the member in it); None when it is none: a log entry must not end the member that applies it."""
     try:
-        fields = json.loads(change.context)
-    except ValueError:
+        fields: dict[str, Any] = json.loads(change.context)
+        member = Member.from_json(fields)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return fields if isinstance(fields, dict) else None
+    return (fields, member) if member.id == change.node_id else None
 
 
 def _add(membership: Membership, known: Member | None, member: Member) -> RpcError | None:

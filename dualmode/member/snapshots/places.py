@@ -10,6 +10,7 @@ No folder that is open is ever renamed, since RocksDB finds its files by their p
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ _log = log.get("snapshot")
 _FIRST: Final = "store"
 _TAKEN: Final = "store-"
 _INCOMING: Final = "store.incoming-"
+_INDEX: Final = re.compile("[0-9a-f]{16}")
 
 
 def loading(member_dir: Path) -> Path:
@@ -52,14 +54,14 @@ def take(member_dir: Path, index: int) -> Path:
 
 def drop_older(member_dir: Path, index: int) -> None:
     """Snapshots that came before the one of this index will not be taken any more."""
-    for path in member_dir.glob(f"{_INCOMING}*"):
+    for path in _named(member_dir, _INCOMING):
         if _index_of(path) <= index:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def current(member_dir: Path) -> Path:
     """The folder in use."""
-    taken = sorted(member_dir.glob(f"{_TAKEN}*"), key=_index_of)
+    taken = _named(member_dir, _TAKEN)
     return taken[-1] if taken else member_dir / _FIRST
 
 
@@ -67,18 +69,24 @@ def settle(member_dir: Path, wal_dir: Path) -> Path:
     """Before a start: takes a store that the log has recorded and a crash left waiting, drops everything else, and
     gives the folder in use. Raises `StorageError`."""
     in_use = current(member_dir)
-    waiting = sorted(member_dir.glob(f"{_INCOMING}*"), key=_index_of)
+    waiting = _named(member_dir, _INCOMING)
     if waiting:
         recorded = {index for index, _ in read_snapshots(wal_dir)}
         ready = [_index_of(path) for path in waiting if _index_of(path) in recorded]
         if ready and ready[-1] > _applied_index(in_use):
             _log.warning("a snapshot was recorded and not put in place: doing that now", snapshot_index=ready[-1])
             in_use = take(member_dir, ready[-1])
-    others = [loading(member_dir), *member_dir.glob(f"{_INCOMING}*")]
-    others += [path for path in (member_dir / _FIRST, *member_dir.glob(f"{_TAKEN}*")) if path != in_use]
+    others = [loading(member_dir), *_named(member_dir, _INCOMING)]
+    others += [path for path in (member_dir / _FIRST, *_named(member_dir, _TAKEN)) if path != in_use]
     for path in others:
         shutil.rmtree(path, ignore_errors=True)
     return in_use
+
+
+def _named(member_dir: Path, prefix: str) -> list[Path]:
+    """By index. Folders of other names are somebody else's and are left alone."""
+    found = (path for path in member_dir.glob(f"{prefix}*") if _INDEX.fullmatch(path.name.removeprefix(prefix)))
+    return sorted(found, key=_index_of)
 
 
 def _index_of(path: Path) -> int:

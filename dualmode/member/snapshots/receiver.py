@@ -53,6 +53,8 @@ class SnapshotReceiver:
         self._run_blocking = run_blocking
         self._store_guard = store_guard
         self._reload = reload
+        #: Held while a store is filled: a leader that gives up, and the next one, may send at the same time.
+        self._loading = trio.Lock()
         replica.install = self.install
 
     async def receive(self, message: Message, file: Path) -> None:
@@ -60,17 +62,21 @@ class SnapshotReceiver:
         afterwards in any case, and what was made of it as well unless Raft takes it."""
         snapshot = message.snapshot
         assert snapshot is not None, "the transport hands in snapshots only"
-        applied_index = self._replica.store.applied_index
         try:
-            # One that Raft did not want, because the log was quicker, is of no use any more.
-            await self._run_blocking(places.drop_older, self._member_dir, applied_index)
-            if snapshot.metadata.index > applied_index:
-                _log.info("loading a snapshot from the leader", snapshot_index=snapshot.metadata.index)
-                await self._run_blocking(make_incoming, self._member_dir, snapshot, file)
+            async with self._loading:
+                await self._load(snapshot, file)
         finally:
             with trio.CancelScope(shield=True):
                 await self._run_blocking(_forget, file)
         self._replica.exchange.receive(message)
+
+    async def _load(self, snapshot: Snapshot, file: Path) -> None:
+        applied_index, index = self._replica.store.applied_index, snapshot.metadata.index
+        # Stores that Raft had no use for: they would heap up while snapshots come that it does not take.
+        await self._run_blocking(places.drop_older, self._member_dir, applied_index)
+        if index > applied_index:
+            _log.info("loading a snapshot from the leader", snapshot_index=index)
+            await self._run_blocking(make_incoming, self._member_dir, snapshot, file)
 
     async def install(self, ready: Ready, snapshot: Snapshot) -> None:
         """Raft has taken the snapshot: the log says so, then the store is replaced. Raises `StorageError`."""

@@ -29,9 +29,11 @@ class Source(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 
+    def close(self) -> None: ...
+
 
 class FileSource:
-    """A file, read in pieces and closed at the end."""
+    """A file, read in pieces."""
 
     def __init__(self, file: IO[bytes], stack: ExitStack, run_blocking: RunBlocking) -> None:
         self._file = file
@@ -40,9 +42,12 @@ class FileSource:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """All of it, once."""
-        with self._stack:
-            while piece := await self._run_blocking(self._file.read, limits.SNAPSHOT_READ_BYTES):
-                yield piece
+        while piece := await self._run_blocking(self._file.read, limits.SNAPSHOT_READ_BYTES):
+            yield piece
+
+    def close(self) -> None:
+        """See Source."""
+        self._stack.close()
 
 
 class SnapshotSender:
@@ -110,11 +115,12 @@ class SnapshotSender:
         def describe() -> ConfState:
             nonlocal described
             described = self._describe()
+            # From here on: making the file takes long, and a log that goes on behind it is what the peer needs.
+            self._on_the_way[peer] = described.metadata.index
             return described.metadata.conf_state
 
         file, size = await self._files.make(stack, describe, None)
         index = described.metadata.index
-        self._on_the_way[peer] = index
         _log.info("sending database snapshot", to=f"{peer:x}", snapshot_index=index, bytes=size)
         self._send(replace(message, snapshot=described), FileSource(file, stack, self._run_blocking))
 

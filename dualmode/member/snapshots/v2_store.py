@@ -82,6 +82,8 @@ def decode(data: bytes) -> ClusterState:
         members = [_member(key, node) for key, node in _children(cluster, "members").items()]
         removed = [int(key, 16) for key in _children(cluster, "removed_members")]
         version = cluster["version"]["Value"] if "version" in cluster else None
+        if version is not None and not isinstance(version, str):
+            raise TypeError("the version is no text")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"the snapshot does not carry the JSON of etcd's v2 store: {error!r}") from None
     return ClusterState(tuple(sorted(members, key=lambda one: one.id)), tuple(sorted(removed)), version)

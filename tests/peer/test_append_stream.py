@@ -1,0 +1,121 @@
+"""The stream of appends, in every cut."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualmode import limits
+from dualmode.errors import PeerError
+from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
+from dualmode.peer.codec import encode_message
+from dualmode.raft import Entry, EntryType, Message, MessageType
+from tests.peer import captures
+
+ME, PEER = 7, 8
+
+
+def append(term: int, log_term: int, index: int, sizes: list[int], commit: int) -> Message:
+    entries = [Entry(EntryType.NORMAL, term, number, bytes(size)) for number, size in enumerate(sizes, index + 1)]
+    return Message(
+        MessageType.APPEND,
+        to=ME,
+        sender=PEER,
+        term=term,
+        log_term=log_term,
+        index=index,
+        entries=entries,
+        commit=commit,
+    )
+
+
+@st.composite
+def a_leaders_appends(draw: st.DrawFn) -> list[Message]:
+    """Mostly each goes on where the last one ended; now and then the leader goes back, or there is a new term."""
+    found, term, index, log_term = [], 1, 0, 0
+    for _ in range(draw(st.integers(1, 8))):
+        kind = draw(st.sampled_from(["on", "on", "on", "back", "term"]))
+        if kind == "back":
+            index = draw(st.integers(0, index))
+        elif kind == "term":
+            log_term, term = term, term + 1
+        sizes = draw(st.lists(st.integers(0, 20), max_size=4))
+        found.append(append(term, log_term, index, sizes, draw(st.integers(0, index + len(sizes)))))
+        if sizes:
+            index, log_term = index + len(sizes), term
+    return found
+
+
+@given(a_leaders_appends(), st.lists(st.integers(1, 40), min_size=1, max_size=20))
+def test_what_is_sent_arrives_in_any_cuts(messages: list[Message], cuts: list[int]) -> None:
+    encoder, decoder = AppendEncoder(), AppendDecoder(ME, PEER)
+    data = b"".join(encoder.encode(message) + encoder.heartbeat for message in messages)
+    found, turn = [], 0
+    while data:
+        size = cuts[turn % len(cuts)]
+        turn += 1
+        found += decoder.feed(data[:size])
+        data = data[size:]
+    assert found == messages
+
+
+def test_who_goes_on_says_only_what_is_new() -> None:
+    encoder = AppendEncoder()
+    whole = append(2, 1, 4, [3], 4)
+    assert encoder.encode(whole) == b"\x02" + len(encode_message(whole)).to_bytes(8, "big") + encode_message(whole)
+    assert encoder.encode(append(2, 2, 5, [], 5)) == b"\x01" + bytes(8) + (5).to_bytes(8, "big")
+    entries = [Entry(EntryType.NORMAL, 2, 6, captures.PUT), Entry(EntryType.NORMAL, 2, 7, captures.PUT)]
+    one = append(2, 2, 5, [], 6)
+    one.entries = entries[:1]
+    encoder.encode(one)
+    two = append(2, 2, 6, [], 7)
+    two.entries = entries[1:]
+    assert encoder.encode(two) == captures.APPENDED
+    assert encoder.encode(append(2, 2, 6, [], 7))[0] == 2  # it goes back
+    assert encoder.encode(append(3, 2, 6, [], 7))[0] == 2  # another leader's term
+
+
+def test_a_capture_in_every_cut() -> None:
+    begin = encode_message(append(2, 2, 5, [1], 6))
+    data = b"\x00\x02" + len(begin).to_bytes(8, "big") + begin + b"\x00" + captures.APPENDED
+    for first in range(len(data) + 1):
+        decoder = AppendDecoder(ME, PEER)
+        _, found = decoder.feed(data[:first]) + decoder.feed(data[first:])
+        assert found == Message(
+            MessageType.APPEND,
+            to=ME,
+            sender=PEER,
+            term=2,
+            log_term=2,
+            index=6,
+            entries=[Entry(EntryType.NORMAL, 2, 7, captures.PUT)],
+            commit=7,
+        )
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"\x03", "a unit of kind 3"),
+        (b"\x02" + (limits.PEER_MESSAGE_BYTES + 1).to_bytes(8, "big"), "at most"),
+        (b"\x01" + (1).to_bytes(8, "big") + (limits.PEER_MESSAGE_BYTES + 1).to_bytes(8, "big"), "at most"),
+        (b"\x02" + (2).to_bytes(8, "big") + b"\xff\xff", "not a Raft message"),
+        (b"\x01" + (1).to_bytes(8, "big") + (2).to_bytes(8, "big") + b"\xff\xff" + bytes(8), "not a Raft entry"),
+        (b"\x02" + len(captures.HEARTBEAT).to_bytes(8, "big") + captures.HEARTBEAT, "MsgHeartbeat on a stream"),
+    ],
+)
+def test_rubbish_is_refused(data: bytes, fault: str) -> None:
+    with pytest.raises(PeerError, match=fault):
+        AppendDecoder(ME, PEER).feed(data)
+
+
+def test_more_entries_than_an_append_can_hold_are_refused_before_they_have_come() -> None:
+    with pytest.raises(PeerError, match="entries"):
+        AppendDecoder(ME, PEER).feed(b"\x01" + (limits.PEER_MESSAGE_BYTES // 8 + 1).to_bytes(8, "big"))
+
+
+@given(st.binary(max_size=100))
+def test_anything_else_is_refused_or_waited_for(data: bytes) -> None:
+    with contextlib.suppress(PeerError):
+        AppendDecoder(ME, PEER).feed(data)
