@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dualmode.http.engines import ENGINES
@@ -183,6 +183,17 @@ PAIRS = [("native", "h2"), ("h2", "native"), ("native", "native")]
 @pytest.mark.parametrize(("client", "server"), PAIRS)
 @settings(max_examples=60, deadline=None)
 @given(actions=PLAYS)
+# More than the connection's first window, on streams that have ended by the time their bytes are acknowledged.
+@example(
+    actions=[
+        ("open", b"/s", [], 0, True),
+        ("respond", 0, 40_000, True),
+        ("open", b"/s", [], 0, True),
+        ("respond", 1, 60_000, True),
+        ("open", b"/s", [], 0, True),
+        ("respond", 2, 1, True),
+    ]
+)
 def test_the_same_actions_tell_the_same_story(client: str, server: str, actions: list[Any]) -> None:
     assert play(actions, client, server) == play(actions, "h2", "h2")
 

@@ -38,13 +38,13 @@ class Bytes:
         self.is_closed = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            for piece in self._pieces:
-                yield piece
-            if self._fails:
-                raise OSError("the disk")
-        finally:
-            self.is_closed = True
+        for piece in self._pieces:
+            yield piece
+        if self._fails:
+            raise OSError("the disk")
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def snapshot(sender: int, to: int, index: int = 7) -> Message:

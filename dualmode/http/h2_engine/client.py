@@ -8,7 +8,6 @@ from dualmode.http.h2_engine.connection import Connection
 from dualmode.http.h2_engine.stream import Stream
 from dualmode.http.interface import (
     STREAMED,
-    DataReceived,
     Fields,
     ResponseStarted,
     StreamEnded,
@@ -61,8 +60,7 @@ class ClientConnection(Connection):
         self._events.append(ResponseStarted(stream_id, status, fields))
 
     def _on_body(self, stream: Stream, data: bytes, flow_bytes: int) -> None:
-        if flow_bytes:
-            self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
+        self._hand_over(stream, data, flow_bytes)
 
     def _on_end(self, stream_id: int) -> None:
         stream = self._streams.get(stream_id)

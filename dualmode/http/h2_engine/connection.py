@@ -15,6 +15,7 @@ from dualmode import limits
 from dualmode.http.h2_engine.stream import Stream
 from dualmode.http.interface import (
     ConnectionEnded,
+    DataReceived,
     ErrorCode,
     Event,
     Fields,
@@ -161,8 +162,10 @@ class Connection:
 
     def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
         """The driver has consumed so much of a streamed body."""
-        if stream_id in self._streams and flow_bytes > 0:
-            self._h2.acknowledge_received_data(flow_bytes, stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is not None and flow_bytes > 0:
+            stream.unacknowledged -= flow_bytes
+            self._credit(stream_id, flow_bytes)
 
     def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
         """Body bytes, sent or queued."""
@@ -198,7 +201,10 @@ class Connection:
     def _forget(self, stream_id: int) -> Stream | None:
         """Takes a stream out, with what is queued for it."""
         stream = self._streams.pop(stream_id, None)
-        if stream is not None and stream.queue is not None:
+        if stream is None:
+            return None
+        self._credit(stream_id, stream.unacknowledged)
+        if stream.queue is not None:
             self._streamed_bytes -= stream.queue.streamed_bytes
         return stream
 
@@ -266,6 +272,7 @@ class Connection:
 
     def _finish(self, stream: Stream) -> None:
         del self._streams[stream.stream_id]
+        self._credit(stream.stream_id, stream.unacknowledged)
         self._budgets.resets_left = min(limits.HTTP2_RESET_BUDGET, self._budgets.resets_left + 1)
 
     def _note_useful_output(self) -> None:
@@ -330,8 +337,15 @@ class Connection:
             self._budgets.charge_idle_frame()
         self._on_body(stream, event.data, flow_bytes)
 
-    def _credit(self, stream_id: int, flow_bytes: int) -> None:
+    def _hand_over(self, stream: Stream, data: bytes, flow_bytes: int) -> None:
         if flow_bytes:
+            stream.unacknowledged += flow_bytes
+            self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
+
+    def _credit(self, stream_id: int, flow_bytes: int) -> None:
+        """Gives the connection's window back. A stream that is forgotten has its rest credited at that moment: nobody
+        acknowledges for it any more, and the window of the others would shrink for ever."""
+        if flow_bytes > 0:
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
 
     def _on_trailers(self, stream_id: int, headers: Any) -> None:

@@ -12,7 +12,6 @@ from dualmode.http.interface import (
     STREAMED,
     BodyTooLarge,
     Classifier,
-    DataReceived,
     ErrorCode,
     Fields,
     RequestReceived,
@@ -87,8 +86,7 @@ class ServerConnection(Connection):
 
     def _on_body(self, stream: Stream, data: bytes, flow_bytes: int) -> None:
         if stream.body_limit == STREAMED:
-            if flow_bytes:
-                self._events.append(DataReceived(stream.stream_id, data, flow_bytes))
+            self._hand_over(stream, data, flow_bytes)
             return
         self._credit(stream.stream_id, flow_bytes)
         if stream.body_limit >= 0:

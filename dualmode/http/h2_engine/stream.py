@@ -25,6 +25,7 @@ class Stream:
         "queue",
         "stream_id",
         "trailers",
+        "unacknowledged",
         "we_ended",
     )
 
@@ -34,6 +35,8 @@ class Stream:
         self.body_limit = body_limit
         self.body = bytearray()
         self.trailers: Pairs = ()
+        #: Of what the driver was given, the flow-controlled bytes it has not acknowledged.
+        self.unacknowledged = 0
         self.queue: SendQueue | None = None
         self.head_sent = False
         self.is_head_method = False

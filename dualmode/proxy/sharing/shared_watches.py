@@ -257,6 +257,7 @@ class SharedWatches:
             return
         group = self._groups.get(upstream.kind)
         if start and start != response.revision + 1:
+            upstream.position = start - 1  # it has brought nothing yet of what is older than its creation
             self._alone.setdefault(upstream.kind, {})[upstream] = None
         elif group is None:
             self._groups[upstream.kind] = upstream
