@@ -17,13 +17,10 @@ from dualmode.api import etcdserverpb, membershippb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.replica import Replica
-from dualmode.peer.identity_headers import release_of
 from dualmode.rpc.local import AwaitableReply
 
 _log = log.get("member")
 _RETRY_SECONDS: Final = 0.1
-#: The first release that understands requests of their own.
-_NEW_FORM: Final = (3, 5)
 
 
 class Announcer:
@@ -81,20 +78,13 @@ class Announcer:
 
     async def _announce(self, kind: int, request: Any, path: str, value: str) -> None:
         reply = AwaitableReply()
-        if self._needs_old_form():
+        if self._replica.applier.membership.needs_old_form:
             request_id = self._next_request_id()
             data = _old_form(request_id, path, value)
             self._replica.propose_encoded(data, request_id, kind, request, reply)
         else:
             self._replica.propose(kind, request.SerializeToString(), request, reply)
         await reply.result()
-
-    def _needs_old_form(self) -> bool:
-        membership = self._replica.applier.membership
-        version = membership.cluster_version
-        if version is None:
-            return len(membership) != 1
-        return release_of(version) < _NEW_FORM
 
 
 def _old_form(request_id: int, path: str, value: str) -> bytes:

@@ -9,12 +9,14 @@ from typing import Final
 
 from dualmode import limits
 from dualmode.member.buckets import BucketRows
+from dualmode.peer.identity_headers import release_of
 from dualmode.peer.member import Member
 
 _MEMBERS: Final = b"members"
 _REMOVED: Final = b"members_removed"
 _CLUSTER: Final = b"cluster"
 _VERSION_ROW: Final = b"clusterVersion"
+_NEW_FORM: Final = (3, 5)
 
 
 class Membership:
@@ -42,6 +44,14 @@ class Membership:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    @property
+    def needs_old_form(self) -> bool:
+        """Whether members may be of a release before 3.5, which knows neither requests of their own for versions and
+        names nor passwords that are hashed before they reach the log."""
+        if self.cluster_version is None:
+            return len(self._members) != 1
+        return release_of(self.cluster_version) < _NEW_FORM
 
     def members(self) -> list[Member]:
         """All members, by id."""

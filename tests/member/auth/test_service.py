@@ -6,6 +6,7 @@ GHSA-xg4h-6gfc-h4m8 (a watch from a key on, checked as a watch of that key).
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -158,6 +159,29 @@ async def test_what_the_log_keeps_of_passwords(root: Client, monkeypatch: pytest
     assert len(proposed) == 5
     assert b"plaintext" not in b"".join(proposed)
     assert bcrypt.checkpw(b"plaintext", root.member.replica.applier.accounts.user("ben").password)
+
+
+async def test_a_member_before_3_5_sees_no_hash_and_needs_the_password(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[Any] = []
+    replica = root.member.replica
+    propose = replica.propose
+
+    def noting(kind: int, message: bytes, request: Any, *rest: Any) -> None:
+        requests.append(request)
+        propose(kind, message, request, *rest)
+
+    monkeypatch.setattr(replica, "propose", noting)
+    replica.applier.membership.cluster_version = "3.4.0"
+    await root("Auth.UserAdd", name="bob", password="plaintext")
+    await root("Auth.UserChangePassword", name="bob", password="other")
+    assert [request.password for request in requests] == ["plaintext", "other"]
+    assert all(request.hashedPassword for request in requests)
+    # Whoever sees both takes the hash: it is the same on all members.
+    hashed = replica.applier.accounts.user("bob").password
+    assert base64.b64decode(requests[1].hashedPassword) == hashed
+    assert bcrypt.checkpw(b"other", hashed)
 
 
 async def test_a_password_that_is_too_long(root: Client) -> None:
