@@ -13,6 +13,7 @@ from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import ErrorCode, Fields, Pairs
 from dualmode.rpc.framing import Unframer, frame
+from dualmode.rpc.signal import Signal
 
 
 class _Call:
@@ -28,12 +29,12 @@ class _Call:
         self.is_ended = False
         self.error: CallError | None = None
         self._unframer = Unframer(None, limits.CLIENT_MESSAGE_BYTES)
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     def on_head(self, http_status: int, fields: Pairs) -> None:
         """See ResponseSink."""
         self.http_status, self.fields = http_status, fields
-        self._notify()
+        self._changed.set()
 
     def on_data(self, data: bytes, flow_bytes: int) -> None:
         """See ResponseSink."""
@@ -65,7 +66,7 @@ class _Call:
 
     def on_drained(self) -> None:
         """See ResponseSink."""
-        self._notify()
+        self._changed.set()
 
     def cancel(self) -> None:
         """Gives the call up: the server hears CANCEL."""
@@ -87,11 +88,7 @@ class _Call:
         if not self.is_ended:
             self.is_ended = True
             self.error = error
-        self._notify()
-
-    def _notify(self) -> None:
         self._changed.set()
-        self._changed = trio.Event()
 
 
 class UnaryCall(_Call):
@@ -187,7 +184,7 @@ class ClientStream(_Call):
         self._unacknowledged_bytes += flow_bytes
         if messages:
             self._messages += messages
-            self._notify()
+            self._changed.set()
         elif not self._messages:
             self._acknowledge()  # part of a long message: nothing to consume before it is whole
 

@@ -23,6 +23,7 @@ from dualmode.http.routing import Link, Sink
 from dualmode.proxy import headers
 from dualmode.proxy.reads import http_may_send_again
 from dualmode.proxy.upstreams import Upstreams
+from dualmode.rpc.signal import Signal
 from dualmode.urls import Url
 
 _log = log.get("proxy")
@@ -135,7 +136,7 @@ class _Exchange:
         self._is_started = False
         self._pieces: deque[tuple[bytes, int]] = deque()
         self._is_ended = False
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     # --- The request's body ----------------------------------------------------------------------------------
 
@@ -143,14 +144,14 @@ class _Exchange:
         """See routing.Sink."""
         if self.has_body:
             self._pieces.append((data, flow_bytes))
-            self._notify()
+            self._changed.set()
         else:
             self.link.acknowledge(self.stream_id, flow_bytes)
 
     def on_end(self, trailers: Pairs) -> None:
         """See routing.Sink."""
         self._is_ended = True
-        self._notify()
+        self._changed.set()
 
     def on_reset(self, error_code: int) -> None:
         """See routing.Sink. The client is gone: so is the request."""
@@ -158,7 +159,7 @@ class _Exchange:
 
     def on_drained(self) -> None:
         """See routing.Sink."""
-        self._notify()
+        self._changed.set()
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body as it comes; the client may send on as the member takes it."""
@@ -171,10 +172,6 @@ class _Exchange:
             if self._is_ended:
                 return
             await self._changed.wait()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
 
     # --- The answer ------------------------------------------------------------------------------------------
 

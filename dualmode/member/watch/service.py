@@ -15,6 +15,7 @@ from dualmode.member.watch.hub import WatchHub
 from dualmode.member.watch.watcher import WatchStream
 from dualmode.rpc.calls import Kind, Method, ServerStream
 from dualmode.rpc.decode import decode
+from dualmode.rpc.signal import Signal
 
 #: Raises `RpcError` unless the caller may read from a key to a range end (both as in the request).
 Authorize = Callable[[ServerStream, bytes, bytes], None]
@@ -66,7 +67,7 @@ class WatchService:
     async def watch(self, stream: ServerStream) -> None:
         """Serves one stream until its client is gone; a client that has half-closed still hears of events."""
         watch_stream = self.hub.open_stream(stream)
-        changed = _Signal()
+        changed = Signal()
 
         def on_drained() -> None:
             changed.set()
@@ -105,17 +106,3 @@ class WatchService:
             self.hub.refuse(watch_stream, str(error.forget_raising()))
         else:
             self.hub.create(watch_stream, request, trio.current_time())
-
-
-class _Signal:
-    """An event that can be waited for again and again."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def set(self) -> None:
-        self._event.set()
-        self._event = trio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()

@@ -20,6 +20,7 @@ from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.calls import Kind, Method, ServerStream
 from dualmode.rpc.decode import decode
+from dualmode.rpc.signal import Signal
 
 _PATH: Final = b"/etcdserverpb.Watch/Watch"
 #: Metadata that makes two callers different: who they are, and what they want to be told.
@@ -56,7 +57,7 @@ class SharedWatchService:
         shared = await self._for(stream)
         watches = shared.watches
         client = watches.open(stream)
-        changed = _Signal()
+        changed = Signal()
 
         def on_drained() -> None:
             changed.set()
@@ -203,17 +204,3 @@ def _handle(watches: SharedWatches, client: ClientStream, message: bytes) -> Non
         watches.cancel(client, request.cancel_request.watch_id)
     elif kind == "progress_request":
         watches.request_progress(client)
-
-
-class _Signal:
-    """An event that can be waited for again and again."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def set(self) -> None:
-        self._event.set()
-        self._event = trio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()
