@@ -11,10 +11,10 @@ import contextlib
 import trio
 
 from dualmode import limits, log
-from dualmode.api import raftpb
 from dualmode.errors import NoSpaceError, StorageError
 from dualmode.member.surroundings import Door
-from dualmode.raft import ConfState, Entry, HardState, MemoryStorage, Ready, Snapshot
+from dualmode.peer.codec import encode_conf_state
+from dualmode.raft import Entry, HardState, MemoryStorage, Ready, Snapshot
 from dualmode.storage.wal import WriteAheadLog
 
 _log = log.get("replica")
@@ -74,7 +74,7 @@ class LogWriter:
         when this returns; the disk is waited for, and room on it."""
         self._take_state(ready)
         metadata = snapshot.metadata
-        conf_state = _encode_conf_state(metadata.conf_state)
+        conf_state = encode_conf_state(metadata.conf_state)
         while True:
             try:
                 # The record of a snapshot counts once a hard state behind it has committed its index.
@@ -117,14 +117,3 @@ class LogWriter:
         except NoSpaceError as error:
             # The segment in use goes on growing; the next batch tries again.
             _log.error("cannot begin a new segment of the write-ahead log", error=str(error))
-
-
-def _encode_conf_state(state: ConfState) -> bytes:
-    message = raftpb.ConfState(
-        voters=state.voters,
-        learners=state.learners,
-        voters_outgoing=state.voters_outgoing,
-        learners_next=state.learners_next,
-        auto_leave=state.auto_leave,
-    )
-    return bytes(message.SerializeToString())

@@ -7,14 +7,13 @@ apply those the store has not seen.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualmode import limits, log
 from dualmode.api import etcdserverpb
-from dualmode.errors import StartError, StorageError
+from dualmode.errors import StartError
 from dualmode.member import identity
 from dualmode.member.cluster.conf_changes import add_member_entry
 from dualmode.member.cluster.joining import JoinedCluster
@@ -26,7 +25,7 @@ from dualmode.raft import Config, Entry, EntryType, HardState, MemoryStorage, Ra
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 from dualmode.storage.wal import Recovered, WriteAheadLog
-from dualmode.storage.wal.files import list_segments, sync_directory
+from dualmode.storage.wal.files import list_segments, made_aside
 
 _log = log.get("member")
 
@@ -126,18 +125,10 @@ def _make_log(wal_dir: Path, bootstrap: Bootstrap, segment_bytes: int) -> None:
     ours = [member.id for member in members if member.name == bootstrap.name]
     if not ours:
         raise StartError(f'couldn\'t find local name "{bootstrap.name}" in the initial cluster configuration')
-    making = wal_dir.with_name(wal_dir.name + ".new")
-    try:
-        shutil.rmtree(making, ignore_errors=True)
+    with made_aside(wal_dir, ".new") as making:
         cluster_id = identity.cluster_id([member.id for member in members])
         WriteAheadLog.create(making, _metadata(ours[0], cluster_id), segment_bytes).close()
         _write_bootstrap(making, members, segment_bytes)
-        if wal_dir.exists():
-            wal_dir.rmdir()  # an empty one, made by whoever prepared the data directory
-        making.rename(wal_dir)
-        sync_directory(wal_dir.parent)
-    except OSError as error:
-        raise StorageError(f"cannot make a write-ahead log in {wal_dir}: {error}") from error
 
 
 def _metadata(member_id: int, cluster_id: int) -> bytes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.message import DecodeError
 from google_crc32c import value as crc32c
@@ -24,6 +23,7 @@ from dualmode.member.cluster.membership import Membership
 from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.maintenance.snapshot_restore import Tell, check_file, check_is_free, made_or_removed
 from dualmode.member.opening import Bootstrap, OpenMember, open_member
+from dualmode.peer.codec import conf_state_of
 from dualmode.raft import ConfState, EntryType
 from dualmode.storage.backend import Backend
 from dualmode.storage.bbolt.files import MappedFile, open_mapped
@@ -107,17 +107,7 @@ def read_conf_state(path: Path, index: int, term: int) -> ConfState:
         raise StorageError(f"{path}: not a snapshot file of etcd") from None
     if (metadata.index, metadata.term) != (index, term):
         raise StorageError(f"{path}: it is of index {metadata.index}, term {metadata.term}")
-    return _conf_state(metadata.conf_state)
-
-
-def _conf_state(message: Any) -> ConfState:
-    return ConfState(
-        voters=tuple(message.voters),
-        learners=tuple(message.learners),
-        voters_outgoing=tuple(message.voters_outgoing),
-        learners_next=tuple(message.learners_next),
-        auto_leave=message.auto_leave,
-    )
+    return conf_state_of(metadata.conf_state)
 
 
 def check_entries(opened: OpenMember, consistent_index: int) -> int:

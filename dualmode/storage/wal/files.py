@@ -6,7 +6,10 @@ import errno
 import fcntl
 import itertools
 import os
+import shutil
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +126,22 @@ def write_all(descriptor: int, data: bytes, offset: int) -> None:
         written = os.pwrite(descriptor, view, offset)
         view = view[written:]
         offset += written
+
+
+@contextmanager
+def made_aside(directory: Path, suffix: str) -> Iterator[Path]:
+    """For making a log: a folder of another name beside it, which gets the log's own name once the block has ended, so
+    that a half-made log is never opened. Raises `StorageError` for what the disk refuses."""
+    making = directory.with_name(directory.name + suffix)
+    try:
+        shutil.rmtree(making, ignore_errors=True)
+        yield making
+        if directory.exists():
+            directory.rmdir()  # an empty one, made by whoever prepared the data directory
+        making.rename(directory)
+        sync_directory(directory.parent)
+    except OSError as error:
+        raise StorageError(f"cannot make a write-ahead log in {directory}: {error}") from error
 
 
 def sync_directory(directory: Path) -> None:

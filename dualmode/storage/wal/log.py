@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from dualmode.errors import NoSpaceError, StorageError
 from dualmode.storage.wal.files import (
     Segment,
     list_segments,
+    made_aside,
     new_segment,
     open_locked,
     preallocate,
@@ -92,9 +92,7 @@ class WriteAheadLog:
         path = Path(directory)
         if list_segments(path):
             raise StorageError(f"there is a write-ahead log in {path} already")
-        making = path.with_name(path.name + ".tmp")
-        try:
-            shutil.rmtree(making, ignore_errors=True)
+        with made_aside(path, ".tmp") as making:
             making.mkdir(mode=0o700, parents=True)
             first = making / segment_name(0, 0)
             descriptor = new_segment(first, segment_bytes)
@@ -103,12 +101,6 @@ class WriteAheadLog:
             write_all(descriptor, head, 0)
             os.fsync(descriptor)
             sync_directory(making)
-            if path.exists():
-                path.rmdir()  # an empty one, made by whoever prepared the data directory
-            making.rename(path)
-            sync_directory(path.parent)
-        except OSError as error:
-            raise StorageError(f"cannot make a write-ahead log in {path}: {error}") from error
         log = cls(path, metadata, [Segment(0, 0, path / first.name, descriptor)], encoder, segment_bytes)
         log._offset = len(head)
         return log
