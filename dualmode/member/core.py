@@ -73,7 +73,7 @@ class MemberCore:
             self.replica, self.log_writer, options.data_dir / "member", run_blocking, self.store_guard, self._reload
         )
         self._compacted = self.store.compacted
-        self.replica.on_applied = self._on_applied
+        self.replica.applying.on_applied = self._on_applied
         outbox.before_answers = self.replica.turn_at_once
 
         #: Called when a snapshot has said who the members are.
@@ -117,8 +117,8 @@ class MemberCore:
         """The quota is asked twice: before a request is proposed, and when it is applied."""
         applier = self.replica.applier
         quota = Quota(self.options.quota_bytes, self.options.max_request_bytes)
-        guard = SpaceGuard(quota, self.store, applier.alarms, self.opened.member_id, self.replica.propose)
-        self.replica.admit = guard.admit
+        guard = SpaceGuard(quota, self.store, applier.alarms, self.opened.member_id, self.replica.intake.propose)
+        self.replica.intake.admit = guard.admit
         applier.quota, applier.on_no_room = quota, guard.raise_alarm
         return guard
 
@@ -133,7 +133,7 @@ class MemberCore:
         if plan is None:
             return None
         return AutoCompactor(
-            plan, replica.propose, revision=lambda: store.revision, is_leader=lambda: replica.is_leader
+            plan, replica.intake.propose, revision=lambda: store.revision, is_leader=lambda: replica.is_leader
         )
 
     def _make_log_compactor(self) -> LogCompactor:
@@ -146,7 +146,7 @@ class MemberCore:
             count=options.snapshot_count,
             segments_kept=options.wal_segments_kept,
             catch_up_entries=options.snapshot_catch_up_entries,
-            in_pass=self.replica.in_pass,
+            in_pass=self.replica.applying.in_pass,
             run_blocking=self.surroundings.run_blocking,
             store_guard=self.store_guard,
         )

@@ -61,7 +61,7 @@ class MemberFacts:
 
     async def linearizable_read(self) -> None:
         """At once for a member alone that leads; else a round of asking the others."""
-        await self._replica.wait_until_readable()
+        await self._replica.intake.wait_until_readable()
 
     async def serializable_read(self) -> None:
         """Reads a row: a store that cannot be read raises."""

@@ -25,7 +25,7 @@ def _server(member: MemberServer, quota_bytes: int) -> Bindings:
         "etcd_server_leader_changes_seen_total": lambda: counters.leader_changes,
         "etcd_server_proposals_committed_total": lambda: replica.node.committed,
         "etcd_server_proposals_applied_total": lambda: counters.applied_index,
-        "etcd_server_proposals_pending": lambda: replica.pending_proposals,
+        "etcd_server_proposals_pending": lambda: replica.intake.pending_proposals,
         "etcd_server_slow_apply_total": lambda: counters.slow_applies,
         "etcd_server_proposals_failed_total": lambda: counters.proposals_failed,
         "etcd_server_quota_backend_bytes": lambda: quota_bytes,

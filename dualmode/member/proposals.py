@@ -1,4 +1,4 @@
-"""Decides: which proposals wait for their entry, and which have waited too long.
+"""Decides: which proposals wait to be proposed or for their entry, and which have waited too long.
 
 A proposal made on the leader knows its index at once, so it is found by index; the term tells whether the entry that
 was committed there is really its own. One that was sent to the leader is found by the request id in its entry. Indexes
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dualmode import limits
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.rpc.calls import Reply
 
@@ -39,6 +40,52 @@ class Proposal:
         self.deadline = deadline
         #: Set when it enters the log.
         self.term = 0
+
+
+class IncomingProposals:
+    """Proposals that have not been seen by anyone yet, oldest first: trying to propose them again is safe."""
+
+    def __init__(self) -> None:
+        self._proposals: list[Proposal] = []
+
+    def __len__(self) -> int:
+        return len(self._proposals)
+
+    def add(self, proposal: Proposal) -> None:
+        """A service has asked."""
+        self._proposals.append(proposal)
+
+    def take_batch(self) -> list[Proposal]:
+        """The oldest proposals, bounded by number and size, so that one pass does not hold the loop for long."""
+        incoming = self._proposals
+        size = count = 0
+        for proposal in incoming[: limits.PROPOSALS_PER_BATCH]:
+            size += len(proposal.data)
+            if count and size > limits.PROPOSED_BYTES_PER_BATCH:
+                break
+            count += 1
+        if count == len(incoming):
+            self._proposals = []
+            return incoming
+        self._proposals = incoming[count:]
+        return incoming[:count]
+
+    def put_back(self, batch: list[Proposal]) -> None:
+        """A batch was refused; it comes before all others."""
+        self._proposals = batch + self._proposals
+
+    def expired(self, now: float) -> list[Proposal]:
+        """Takes out those whose time is over."""
+        incoming = self._proposals
+        if not incoming or incoming[0].deadline > now:
+            return []
+        self._proposals = [proposal for proposal in incoming if proposal.deadline > now]
+        return [proposal for proposal in incoming if proposal.deadline <= now]
+
+    def all(self) -> list[Proposal]:
+        """Takes out all, at the end of the server."""
+        everyone, self._proposals = self._proposals, []
+        return everyone
 
 
 class WaitingProposals:

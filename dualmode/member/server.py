@@ -82,7 +82,7 @@ class MemberServer(MemberCore):
         self.lease_expiry = LeaseExpiry(
             self.lessor,
             leader,
-            replica.propose,
+            replica.intake.propose,
             propose_for=self.access.root,
             extend_seconds=options.election_seconds,
         )
@@ -92,7 +92,7 @@ class MemberServer(MemberCore):
             self.store.leases,
             leader,
             self.leader_streams,
-            propose=replica.propose,
+            propose=replica.intake.propose,
             header_field=lambda: self.headers.field(self.store.revision),
             next_lease_id=self.request_ids.next_lease,
             request_timeout_seconds=options.request_timeout_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 
 class Trace:
@@ -29,3 +30,13 @@ class Trace:
             lines.append(f"{name} (duration: {(at - before) * 1000:.3f}ms)")
             before = at
         return lines
+
+
+def tell_slow(logger: Any, took_seconds: float, expected_seconds: float, **facts: Any) -> None:
+    """The line about work that held up the loop longer than --warning-apply-duration, in the words of etcd's log."""
+    logger.warning(
+        "apply request took too long",
+        took=f"{took_seconds * 1000:.3f}ms",
+        expected_duration=f"{expected_seconds * 1000:g}ms",
+        **facts,
+    )

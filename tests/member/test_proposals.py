@@ -1,7 +1,10 @@
-"""The table of proposals that wait for their entry."""
+"""Proposals that wait to be proposed, and the table of those that wait for their entry."""
 
+import pytest
+
+from dualmode import limits
 from dualmode.errors import RpcError
-from dualmode.member.proposals import Proposal, WaitingProposals
+from dualmode.member.proposals import IncomingProposals, Proposal, WaitingProposals
 
 
 class Nobody:
@@ -60,3 +63,48 @@ def test_what_was_sent_to_the_leader_is_found_by_its_id() -> None:
     assert waiting.take_forwarded(6) is None
     assert list(waiting.expired(15.0)) == [one]
     assert len(waiting) == 0
+
+
+def incoming(*proposals: Proposal) -> IncomingProposals:
+    made = IncomingProposals()
+    for one in proposals:
+        made.add(one)
+    return made
+
+
+def test_a_batch_is_bounded_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROPOSALS_PER_BATCH", 2)
+    proposals = [proposal() for _ in range(5)]
+    waiting = incoming(*proposals)
+    assert waiting.take_batch() == proposals[:2]
+    assert waiting.take_batch() == proposals[2:4]
+    assert waiting.take_batch() == proposals[4:]
+    assert waiting.take_batch() == []
+
+
+def test_a_batch_is_bounded_by_size_but_takes_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROPOSED_BYTES_PER_BATCH", 3 * len(b"data") - 1)
+    proposals = [proposal() for _ in range(3)]
+    waiting = incoming(*proposals)
+    assert waiting.take_batch() == proposals[:2]
+    monkeypatch.setattr(limits, "PROPOSED_BYTES_PER_BATCH", 1)
+    assert waiting.take_batch() == proposals[2:]
+
+
+def test_a_batch_that_is_put_back_comes_first() -> None:
+    one, two, three = proposal(), proposal(), proposal()
+    waiting = incoming(one, two)
+    batch = waiting.take_batch()
+    waiting.add(three)
+    waiting.put_back(batch)
+    assert len(waiting) == 3
+    assert waiting.all() == [one, two, three]
+    assert not waiting
+
+
+def test_incoming_proposals_expire() -> None:
+    early, late = proposal(1.0), proposal(2.0)
+    waiting = incoming(early, late)
+    assert waiting.expired(0.5) == []
+    assert waiting.expired(1.0) == [early]
+    assert waiting.all() == [late]

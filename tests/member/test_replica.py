@@ -33,7 +33,7 @@ async def test_what_is_proposed_together_is_synced_and_applied_together(
         replies = [AwaitableReply() for _ in range(50)]
         for number, reply in enumerate(replies):
             request = put(b"%d" % number)
-            member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+            member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, reply)
         revisions = [pb.PutResponse.FromString(await reply.result()).header.revision for reply in replies]
         assert revisions == list(range(2, 52))
         assert syncs == 1
@@ -120,12 +120,12 @@ async def test_whoever_waits_at_the_end_is_told_so(
     async with start_member(tmp_path) as member:
         monkeypatch.setattr(member.opened.wal, "append", no_room)
         request = put(b"a")
-        member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+        member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, reply)
     with pytest.raises(RpcError) as caught:
         await reply.result()
     assert caught.value == errors.STOPPED
     with pytest.raises(RpcError) as caught:
-        member.replica.propose(requests.PUT, b"", request, reply)
+        member.replica.intake.propose(requests.PUT, b"", request, reply)
     assert caught.value == errors.STOPPED
 
 
@@ -137,7 +137,7 @@ async def test_a_proposal_that_does_not_get_through_times_out(
             patch.setattr(member.opened.wal, "append", no_room)
             reply = AwaitableReply()
             request = put(b"a")
-            member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+            member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, reply)
             with pytest.raises(RpcError) as caught:
                 await reply.result()
             assert caught.value == errors.TIMEOUT
@@ -165,11 +165,11 @@ async def test_who_is_alone_is_answered_before_the_read_ends(
     async with start_member(tmp_path) as member:
         await trio.testing.wait_all_tasks_blocked()
         with member.outbox:
-            member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
+            member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, answers)
         assert pb.PutResponse.FromString(answers.messages.pop()).header.revision == 2
         member.outbox.reader = "another connection"
         with member.outbox:
-            member.replica.propose(requests.PUT, request.SerializeToString(), request, answers)
+            member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, answers)
         assert answers.messages == []
         await trio.testing.wait_all_tasks_blocked()
         assert pb.PutResponse.FromString(answers.messages.pop()).header.revision == 3
@@ -186,7 +186,7 @@ async def test_who_is_alone_with_a_full_disk_waits_for_room(
             patch.setattr(member.opened.wal, "append", no_room)
             request, reply = put(b"a"), AwaitableReply()
             with member.outbox:
-                member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+                member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, reply)
         with trio.fail_after(20):
             assert pb.PutResponse.FromString(await reply.result()).header.revision == 2
         assert pb.PutResponse.FromString(await ask(member, requests.PUT, put(b"b"))).header.revision == 3

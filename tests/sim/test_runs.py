@@ -100,7 +100,7 @@ def votes_are_given_twice(life: Life) -> None:
 def reads_ask_nobody(life: Life) -> None:
     """Whoever is asked answers from what it has."""
     replica: Any = life.member.replica
-    replica.when_readable = lambda answer, reply: answer()
+    replica.intake.when_readable = lambda answer, reply: answer()
 
 
 def one_member_applies_otherwise(life: Life) -> None:
@@ -141,14 +141,14 @@ def watches_miss_something(life: Life) -> None:
 
 def proposals_are_sent_twice(life: Life) -> None:
     """A client that thinks its request was lost, and says nothing of that."""
-    replica: Any = life.member.replica
-    take = replica._take_batch
+    incoming: Any = life.member.replica.intake.incoming
+    take = incoming.take_batch
 
     def twice() -> list[Any]:
         batch: list[Any] = take()
         return batch + batch[:1]
 
-    replica._take_batch = twice
+    incoming.take_batch = twice
 
 
 @pytest.mark.parametrize(

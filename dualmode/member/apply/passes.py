@@ -14,6 +14,7 @@ from dualmode.errors import RpcError
 from dualmode.member.apply import requests
 from dualmode.member.apply.applier import Applier
 from dualmode.member.cluster.conf_changes import apply_conf_change
+from dualmode.member.cluster.proposed_changes import ProposedChanges
 from dualmode.member.proposals import WaitingProposals
 from dualmode.raft import ConfState, Entry, EntryType, RawNode
 from dualmode.rpc.calls import Reply
@@ -31,17 +32,17 @@ class Passes:
         conf_state: ConfState,
         applier: Applier,
         waiting: WaitingProposals,
+        changes: ProposedChanges,
         publish: Callable[[list[Commit]], None],
     ) -> None:
         self._node = node
         self._applier = applier
         self._store = applier.store
         self._waiting = waiting
+        self._changes = changes
         self._publish = publish
         #: The configuration as of the applied index.
         self.conf_state = conf_state
-        #: Who proposed changes of members here, by the id of the change.
-        self.waiting_changes: dict[int, Reply] = {}
 
     def run(self, entries: list[Entry]) -> None:
         """One pass over `entries`; answers whoever proposed them here."""
@@ -93,6 +94,6 @@ class Passes:
         self._fail_displaced(entry, answers)
         applied = apply_conf_change(self._node, self._applier.membership, entry)
         self.conf_state = applied.conf_state
-        reply = self.waiting_changes.pop(applied.change_id, None)
+        reply = self._changes.take(applied.change_id)
         if reply is not None:
             answers.append((reply, applied.fault or b""))

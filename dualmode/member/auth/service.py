@@ -88,7 +88,7 @@ class AuthService:
 
     def _propose(self, kind: int, request: Any, call: UnaryCall) -> None:
         caller = self._access.named_caller_of(call)
-        self._replica.propose(kind, request.SerializeToString(), request, call, caller)
+        self._replica.intake.propose(kind, request.SerializeToString(), request, call, caller)
 
     def role_grant_permission(self, call: UnaryCall, message: bytes) -> None:
         """A permission that says nothing is refused before it reaches the log."""
@@ -128,7 +128,7 @@ class AuthService:
         """A task that ends without an answer fails its call, so it waits for the outcome."""
         outcome = AwaitableReply()
         caller = self._access.named_caller_of(call)
-        self._replica.propose(kind, request.SerializeToString(), request, outcome, caller)
+        self._replica.intake.propose(kind, request.SerializeToString(), request, outcome, caller)
         call.reply(await outcome.result())
 
     # --- Logins ----------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class AuthService:
         call.spawn(self._log_in, request.name, request.password, call)
 
     async def _log_in(self, name: str, password: str, call: UnaryCall) -> None:
-        await self._replica.wait_until_readable()
+        await self._replica.intake.wait_until_readable()
         while True:
             checked = self._accounts.revision
             try:
@@ -172,7 +172,7 @@ class AuthService:
         prefix = "".join(secrets.choice(LETTERS) for _ in range(PREFIX_LETTERS))
         request = etcdserverpb.InternalAuthenticateRequest(name=name, simple_token=prefix)
         outcome = AwaitableReply()
-        self._replica.propose(requests.AUTHENTICATE, request.SerializeToString(), request, outcome)
+        self._replica.intake.propose(requests.AUTHENTICATE, request.SerializeToString(), request, outcome)
         return await outcome.result()
 
     # --- Questions -------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class AuthService:
         """Whether one has to log in; so it is answered to everyone (etcd 3.7)."""
         decode(etcdserverpb.AuthStatusRequest, message)
         accounts = self._accounts
-        self._replica.when_readable(
+        self._replica.intake.when_readable(
             lambda: self._answer(
                 call,
                 etcdserverpb.AuthStatusResponse(enabled=accounts.is_enabled, authRevision=accounts.revision),
@@ -198,7 +198,7 @@ class AuthService:
     def user_get(self, call: UnaryCall, message: bytes) -> None:
         """The roles of a user."""
         request = decode(etcdserverpb.AuthUserGetRequest, message)
-        self._replica.when_readable(lambda: self._answer_user(call, request.name), call)
+        self._replica.intake.when_readable(lambda: self._answer_user(call, request.name), call)
 
     def _answer_user(self, call: UnaryCall, name: str) -> None:
         self._access.check_user_get(call, name)
@@ -210,7 +210,7 @@ class AuthService:
     def role_get(self, call: UnaryCall, message: bytes) -> None:
         """The permissions of a role."""
         request = decode(etcdserverpb.AuthRoleGetRequest, message)
-        self._replica.when_readable(lambda: self._answer_role(call, request.role), call)
+        self._replica.intake.when_readable(lambda: self._answer_role(call, request.role), call)
 
     def _answer_role(self, call: UnaryCall, name: str) -> None:
         self._access.check_role_get(call, name)
@@ -225,7 +225,7 @@ class AuthService:
     def user_list(self, call: UnaryCall, message: bytes) -> None:
         """All names."""
         decode(etcdserverpb.AuthUserListRequest, message)
-        self._replica.when_readable(
+        self._replica.intake.when_readable(
             lambda: self._answer(call, etcdserverpb.AuthUserListResponse(users=_names(self._accounts.users()))),
             call,
         )
@@ -233,7 +233,7 @@ class AuthService:
     def role_list(self, call: UnaryCall, message: bytes) -> None:
         """All names."""
         decode(etcdserverpb.AuthRoleListRequest, message)
-        self._replica.when_readable(
+        self._replica.intake.when_readable(
             lambda: self._answer(call, etcdserverpb.AuthRoleListResponse(roles=_names(self._accounts.roles()))),
             call,
         )

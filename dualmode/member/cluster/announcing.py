@@ -72,7 +72,7 @@ class Announcer:
         """All members have the version of the downgrade. Raises as `announce_version`."""
         request = membershippb.DowngradeInfoSetRequest(enabled=False)
         reply = AwaitableReply()
-        self._replica.propose(requests.DOWNGRADE_INFO_SET, request.SerializeToString(), request, reply)
+        self._replica.intake.propose(requests.DOWNGRADE_INFO_SET, request.SerializeToString(), request, reply)
         await reply.result()
         _log.info("the downgrade is complete")
 
@@ -81,9 +81,9 @@ class Announcer:
         if self._replica.applier.membership.needs_old_form:
             request_id = self._next_request_id()
             data = _old_form(request_id, path, value)
-            self._replica.propose_encoded(data, request_id, kind, request, reply)
+            self._replica.intake.propose_encoded(data, request_id, kind, request, reply)
         else:
-            self._replica.propose(kind, request.SerializeToString(), request, reply)
+            self._replica.intake.propose(kind, request.SerializeToString(), request, reply)
         await reply.result()
 
 

@@ -93,7 +93,7 @@ class CorruptionChecks:
         """Everything up to the present revision. Raises `RpcError` when this member ceases to lead meanwhile."""
         own = await self._own(0)
         answers = await self._ask(self._others(), own.revision)
-        await self._replica.wait_until_readable()
+        await self._replica.intake.wait_until_readable()
         store = self._replica.store
         again = await self._own(own.revision) if store.compacted == own.compact_revision else own
         if again.hash != own.hash:
@@ -152,5 +152,5 @@ class CorruptionChecks:
         _log.error("data inconsistency found: raising the alarm CORRUPT", member_id=f"{member_id:x}")
         request = etcdserverpb.AlarmRequest(action=_ACTIVATE, memberID=member_id, alarm=CORRUPT)
         reply = AwaitableReply()
-        self._replica.propose(requests.ALARM, request.SerializeToString(), request, reply)
+        self._replica.intake.propose(requests.ALARM, request.SerializeToString(), request, reply)
         await reply.result()

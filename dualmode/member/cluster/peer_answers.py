@@ -77,7 +77,7 @@ class PeerAnswers:
         if not self._replica.is_leader:
             raise errors.NOT_LEADER
         with trio.move_on_after(limits.WAIT_APPLIED_SECONDS) as scope:
-            await self._replica.wait_until_applied(self._replica.node.committed)
+            await self._replica.applying.wait_until(self._replica.node.committed)
         if scope.cancelled_caught:
             raise errors.TIMEOUT_WAIT_APPLIED
 

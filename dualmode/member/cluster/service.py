@@ -76,7 +76,7 @@ class ClusterService:
         """Linearizable when asked so. The header carries no revision, as etcd has it for all member calls."""
         request = decode(etcdserverpb.MemberListRequest, message)
         if request.linearizable:
-            self._replica.when_readable(lambda: self._answer_list(call), call)
+            self._replica.intake.when_readable(lambda: self._answer_list(call), call)
         else:
             self._answer_list(call)
 
@@ -201,7 +201,7 @@ class ClusterService:
 
     async def _change(self, change: ConfChange) -> None:
         outcome = AwaitableReply()
-        self._replica.propose_change(change, outcome)
+        self._replica.intake.propose_change(change, outcome)
         await outcome.result()
 
 

@@ -79,7 +79,7 @@ class RangeStream:
         request = decode(etcdserverpb.RangeRequest, await stream.receive() or b"")
         check(request)
         if not request.serializable:
-            await self._replica.wait_until_readable()
+            await self._replica.intake.wait_until_readable()
         self._check_read(stream, request.key, request.range_end)
         if request.count_only:
             store = self._replica.store

@@ -67,12 +67,12 @@ class KvService:
         self.ranges += 1
         # Most reads are of one key and say nothing else: then the message is field 1 and ends with it.
         if len(message) > 2 and message[0] == _KEY_TAG and message[1] == len(message) - 2 < _ONE_BYTE_LENGTHS:
-            if self._replica.can_read_now:
+            if self._replica.intake.can_read_now:
                 self._answer_get(call, message[2:])
             elif self._replica.is_learner:
                 raise errors.NOT_SUPPORTED_FOR_LEARNER
             else:
-                self._replica.when_readable(lambda: self._answer_get(call, message[2:]), call)
+                self._replica.intake.when_readable(lambda: self._answer_get(call, message[2:]), call)
             return
         request = decode(etcdserverpb.RangeRequest, message)
         checks.check_range(request)
@@ -81,7 +81,7 @@ class KvService:
         elif self._replica.is_learner:
             raise errors.NOT_SUPPORTED_FOR_LEARNER
         else:
-            self._replica.when_readable(lambda: self._answer_range(call, request), call)
+            self._replica.intake.when_readable(lambda: self._answer_range(call, request), call)
 
     def _answer_get(self, call: UnaryCall, key: bytes) -> None:
         if self._accounts.is_enabled:
@@ -116,11 +116,11 @@ class KvService:
         elif checks.is_serializable(request):
             self._answer_txn(call, request)
         else:
-            self._replica.when_readable(lambda: self._answer_txn(call, request), call)
+            self._replica.intake.when_readable(lambda: self._answer_txn(call, request), call)
 
     def _propose(self, kind: int, message: bytes, request: Any, call: UnaryCall) -> None:
         caller = self._access.named_caller_of(call) if self._accounts.is_enabled else NOBODY
-        self._replica.propose(kind, message, request, call, caller)
+        self._replica.intake.propose(kind, message, request, call, caller)
 
     def _answer_txn(self, call: UnaryCall, request: Any) -> None:
         if self._accounts.is_enabled:
@@ -137,4 +137,4 @@ class KvService:
         """
         request = decode(etcdserverpb.CompactionRequest, message)
         reply = self._wait_for_compaction(call, request.revision) if request.physical else call
-        self._replica.propose(requests.COMPACTION, message, request, reply)
+        self._replica.intake.propose(requests.COMPACTION, message, request, reply)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from dualmode import limits, log
 from dualmode.member.replica_counters import ReplicaCounters
+from dualmode.member.trace import tell_slow
 
 _log = log.get("kv")
 
@@ -40,10 +41,10 @@ class SlowReads:
     def _tell(self, prefix: str, took: float, request: Any, response: bytes) -> None:
         self._counters.slow_applies += 1
         text = " ".join(str(request).split())
-        _log.warning(
-            "apply request took too long",
-            took=f"{took * 1000:.3f}ms",
-            expected_duration=f"{self._threshold_seconds * 1000:g}ms",
+        tell_slow(
+            _log,
+            took,
+            self._threshold_seconds,
             prefix=prefix,
             request=text[: limits.LOGGED_REQUEST_CHARACTERS],
             response=f"size:{len(response)}",

@@ -33,7 +33,7 @@ class ClusterLeader:
     def is_confirmed(self) -> bool:
         """See lease.access.Leader."""
         replica = self._replica
-        if replica.can_read_now:
+        if replica.intake.can_read_now:
             return True
         if not replica.is_leader or self._confirmed_term != replica.node.term:
             return False
@@ -42,7 +42,7 @@ class ClusterLeader:
     async def confirm(self) -> None:
         """See lease.access.Leader."""
         asked_at, term = trio.current_time(), self._replica.node.term
-        await self._replica.wait_until_readable()
+        await self._replica.intake.wait_until_readable()
         if not self._replica.is_leader or self._replica.node.term != term:
             raise errors.LEADER_CHANGED
         self._confirmed_at, self._confirmed_term = asked_at, term

@@ -107,7 +107,7 @@ class MaintenanceService:
     def alarm(self, call: UnaryCall, message: bytes) -> None:
         """All of it goes through the log, asking too: who was refused for want of space finds the alarm raised."""
         request = decode(etcdserverpb.AlarmRequest, message)
-        self._replica.propose(requests.ALARM, message, request, call)
+        self._replica.intake.propose(requests.ALARM, message, request, call)
 
     # --- Hashes ------------------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class MaintenanceService:
         call.spawn(self._downgrade, call, request.action, target)
 
     async def _downgrade(self, call: UnaryCall, action: int, target: tuple[int, int]) -> None:
-        await self._replica.wait_until_readable()
+        await self._replica.intake.wait_until_readable()
         applier = self._replica.applier
         state, version = applier.downgrade, applier.membership.cluster_version
         if action == _CANCEL:
@@ -219,6 +219,6 @@ class MaintenanceService:
     async def _set_downgrade(self, is_enabled: bool, target_version: str) -> None:
         request = membershippb.DowngradeInfoSetRequest(enabled=is_enabled, ver=target_version)
         reply = AwaitableReply()
-        self._replica.propose(requests.DOWNGRADE_INFO_SET, request.SerializeToString(), request, reply)
+        self._replica.intake.propose(requests.DOWNGRADE_INFO_SET, request.SerializeToString(), request, reply)
         await reply.result()
         _log.info("downgrade", enabled=is_enabled, target_version=target_version)

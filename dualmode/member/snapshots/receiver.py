@@ -93,7 +93,7 @@ class SnapshotReceiver:
             former.close()
             shutil.rmtree(former.directory, ignore_errors=True)
         self._reload(LogSnapshot(metadata.index, metadata.term, metadata.conf_state))
-        self._replica.installed(metadata.conf_state)
+        self._replica.applying.installed(metadata.conf_state)
         _log.info("applied snapshot", snapshot_index=metadata.index, revision=store.revision)
 
 

@@ -144,13 +144,13 @@ async def test_a_password_that_changes_while_it_is_checked(root: Client) -> None
 
 async def test_what_the_log_keeps_of_passwords(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     proposed: list[bytes] = []
-    propose = root.member.replica.propose
+    propose = root.member.replica.intake.propose
 
     def noting(kind: int, message: bytes, *rest: Any) -> None:
         proposed.append(message)
         propose(kind, message, *rest)
 
-    monkeypatch.setattr(root.member.replica, "propose", noting)
+    monkeypatch.setattr(root.member.replica.intake, "propose", noting)
     await root("Auth.UserAdd", name="bob", password="plaintext")
     await root("Auth.UserAdd", name="bill", password="plaintext", options=authpb.UserAddOptions(no_password=True))
     await root("Auth.UserAdd", name="ben", password="plaintext", hashedPassword="plaintext")
@@ -166,13 +166,13 @@ async def test_a_member_before_3_5_sees_no_hash_and_needs_the_password(
 ) -> None:
     requests: list[Any] = []
     replica = root.member.replica
-    propose = replica.propose
+    propose = replica.intake.propose
 
     def noting(kind: int, message: bytes, request: Any, *rest: Any) -> None:
         requests.append(request)
         propose(kind, message, request, *rest)
 
-    monkeypatch.setattr(replica, "propose", noting)
+    monkeypatch.setattr(replica.intake, "propose", noting)
     replica.applier.membership.cluster_version = "3.4.0"
     await root("Auth.UserAdd", name="bob", password="plaintext")
     await root("Auth.UserChangePassword", name="bob", password="other")

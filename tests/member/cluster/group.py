@@ -168,7 +168,7 @@ class Group:
 async def ask(member: MemberServer, kind: int, request: Any) -> bytes:
     """Sends a request through the log; gives its answer or raises its RpcError."""
     reply = AwaitableReply()
-    member.replica.propose(kind, request.SerializeToString(), request, reply)
+    member.replica.intake.propose(kind, request.SerializeToString(), request, reply)
     with trio.fail_after(20):
         return await reply.result()
 

@@ -29,13 +29,13 @@ def put(key: bytes, value: bytes = b"v") -> pb.PutRequest:
 
 def propose(member: MemberServer, key: bytes) -> AwaitableReply:
     reply, request = AwaitableReply(), put(key)
-    member.replica.propose(requests.PUT, request.SerializeToString(), request, reply)
+    member.replica.intake.propose(requests.PUT, request.SerializeToString(), request, reply)
     return reply
 
 
 async def change(member: MemberServer, wanted: ConfChange) -> None:
     reply = AwaitableReply()
-    member.replica.propose_change(wanted, reply)
+    member.replica.intake.propose_change(wanted, reply)
     with trio.fail_after(20):
         await reply.result()
 
@@ -58,7 +58,7 @@ async def test_a_read_anywhere_sees_what_was_acknowledged_anywhere(tmp_path: Pat
             await ask(members[number % 3], requests.PUT, put(b"k", b"%d" % number))
             for reader in members:
                 with trio.fail_after(20):
-                    await reader.replica.wait_until_readable()
+                    await reader.replica.intake.wait_until_readable()
                 found = reader.store.get(b"k")
                 assert found is not None
                 assert mvccpb.KeyValue.FromString(found).value == b"%d" % number
@@ -67,7 +67,7 @@ async def test_a_read_anywhere_sees_what_was_acknowledged_anywhere(tmp_path: Pat
 async def test_a_hundred_reads_on_a_follower_cost_few_messages(tmp_path: Path) -> None:
     async with running(tmp_path) as group:
         follower = await group.follower()
-        await follower.replica.wait_until_readable()
+        await follower.replica.intake.wait_until_readable()
         asked = 0
 
         def note(message: Message) -> bool:
@@ -79,7 +79,7 @@ async def test_a_hundred_reads_on_a_follower_cost_few_messages(tmp_path: Path) -
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 for _ in range(100):
-                    nursery.start_soon(follower.replica.wait_until_readable)
+                    nursery.start_soon(follower.replica.intake.wait_until_readable)
         assert 1 <= asked <= 4
 
 
@@ -97,7 +97,7 @@ async def test_a_lost_answer_to_a_read_is_asked_for_again(tmp_path: Path) -> Non
 
         group.passes = lose_one
         with trio.fail_after(20):
-            await follower.replica.wait_until_readable()
+            await follower.replica.intake.wait_until_readable()
         assert lost == 1
 
 
@@ -108,7 +108,7 @@ async def test_a_leader_that_is_cut_off_answers_no_reads_and_loses_what_it_took(
         group.cut(former)
         lost = [propose(former, b"lost%d" % number) for number in range(3)]
         read = AwaitableReply()
-        former.replica.when_readable(lambda: read.reply(b"stale"), read)
+        former.replica.intake.when_readable(lambda: read.reply(b"stale"), read)
         leader = await group.leader(but=former)
         for number in range(5):
             await ask(leader, requests.PUT, put(b"new%d" % number))
@@ -259,6 +259,6 @@ async def test_without_a_majority_nothing_is_decided_and_clients_are_told(tmp_pa
             if group.members[name] is not leader:
                 await group.stop(name)
         reply, read = propose(leader, b"a"), AwaitableReply()
-        leader.replica.when_readable(lambda: read.reply(b""), read)
+        leader.replica.intake.when_readable(lambda: read.reply(b""), read)
         for told in (await outcome(reply), await outcome(read)):
             assert told in (errors.TIMEOUT, errors.TIMEOUT_CONNECTION_LOST, errors.TIMEOUT_LEADER_FAIL)

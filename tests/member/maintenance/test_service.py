@@ -93,7 +93,7 @@ async def test_a_batch_that_passes_the_quota_is_answered_so_and_applied(tmp_path
         replies = [AwaitableReply() for _ in range(4)]
         for number, reply in enumerate(replies):
             put = pb.PutRequest(key=b"%d" % number, value=b"v" * 1000)
-            member.replica.propose(requests.PUT, put.SerializeToString(), put, reply)
+            member.replica.intake.propose(requests.PUT, put.SerializeToString(), put, reply)
         for reply in replies[:2]:
             await reply.result()
         # All were admitted while the store was empty; those past the quota are in it and were told of no space.
@@ -154,7 +154,7 @@ async def test_moving_the_leader_of_one_member(member: MemberServer) -> None:
 
 
 async def test_downgrade(member: MemberServer) -> None:
-    member.replica.in_pass(lambda store: member.replica.applier.membership.set_cluster_version("3.6.0"))
+    member.replica.applying.in_pass(lambda store: member.replica.applier.membership.set_cluster_version("3.6.0"))
     assert await refused(member, "Downgrade", action=VALIDATE, version="x") == errors.WRONG_DOWNGRADE_VERSION_FORMAT
     assert await refused(member, "Downgrade", action=VALIDATE, version="3.4") == errors.INVALID_DOWNGRADE_TARGET
     assert (await call(member, "Downgrade", action=VALIDATE, version="3.5.0")).version == "3.6"
