@@ -89,7 +89,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
         yield Farm(lambda name: tmp_path_factory.mktemp(name), stack)
 
 
-def make_pair(farm: Farm, way: str) -> Pair:
+def _make_pair(farm: Farm, way: str) -> Pair:
     """`way`: how etcdctl reaches the tested server."""
     match way:
         case "plain":
@@ -103,13 +103,20 @@ def make_pair(farm: Farm, way: str) -> Pair:
     raise AssertionError(way)
 
 
-@pytest.fixture(scope="session", params=["plain", "tls", "proxy", "etcdctl-3.4"])
-def shared_pair(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Pair]:
-    if request.param == "etcdctl-3.4" and not DEBIAN_ETCDCTL.exists():
+@contextlib.contextmanager
+def open_pair(farm: Farm, way: str) -> Iterator[Pair]:
+    """etcd and the tested server, closed at the end. Skips the test where this etcdctl is not installed."""
+    if way == "etcdctl-3.4" and not DEBIAN_ETCDCTL.exists():
         pytest.skip(f"no {DEBIAN_ETCDCTL}: Debian's etcd-client is not installed")
-    pair = make_pair(farm, request.param)
+    pair = _make_pair(farm, way)
     yield pair
     pair.close()
+
+
+@pytest.fixture(scope="session", params=["plain", "tls", "proxy", "etcdctl-3.4"])
+def shared_pair(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Pair]:
+    with open_pair(farm, request.param) as pair:
+        yield pair
 
 
 @pytest.fixture

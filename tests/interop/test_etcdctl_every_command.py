@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.afresh import can_change_members
-from tests.interop.conftest import Farm, make_pair
+from tests.interop.conftest import Farm, open_pair
 from tests.interop.ctl import Pair, Side
 from tests.interop.grpc_client import connect
 from tests.interop.processes import environment
@@ -40,11 +40,8 @@ _LEASE = re.compile(r"\b[0-9a-f]{15,16}\b")
 
 @pytest.fixture(scope="module", params=["plain", "etcdctl-3.4"])
 def shared(request: pytest.FixtureRequest, farm: Farm) -> Iterator[Pair]:
-    if request.param == "etcdctl-3.4" and not DEBIAN_ETCDCTL.exists():
-        pytest.skip(f"no {DEBIAN_ETCDCTL}: Debian's etcd-client is not installed")
-    pair = make_pair(farm, request.param)
-    yield pair
-    pair.close()
+    with open_pair(farm, request.param) as pair:
+        yield pair
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dualmode.edge.address import places
 from dualmode.edge.listener import bind_all
 from dualmode.edge.server import Server, ServerOptions
 from dualmode.edge.tls import ClientTls, ServerTls
-from dualmode.errors import StorageError
+from dualmode.errors import DualmodeError
 from dualmode.peer.interface import KvHash, PeerIdentity
 from dualmode.peer.member import Member
 from dualmode.peer.routes import peer_mux
@@ -36,7 +36,7 @@ class Heard:
     removed: set[int] = field(default_factory=set)
     is_out: bool = False
     #: What `receive_snapshot` raises.
-    fault: StorageError | None = None
+    fault: DualmodeError | None = None
 
     def receive(self, message: Message) -> None:
         self.messages.append(message)

@@ -1,4 +1,4 @@
-"""Decides: Raft messages of every shape, for hypothesis."""
+"""Decides: Raft messages of every shape, for hypothesis and by hand."""
 
 from hypothesis import strategies as st
 
@@ -6,10 +6,11 @@ from dualmode.raft import LOCAL_MESSAGES, ConfState, Entry, EntryType, Message, 
 
 numbers = st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1))
 some_bytes = st.binary(max_size=40)
-ids = st.lists(numbers, max_size=3).map(tuple)
+ids = st.lists(numbers, max_size=4).map(tuple)
 entries = st.builds(Entry, st.sampled_from(EntryType), numbers, numbers, some_bytes)
 conf_states = st.builds(ConfState, ids, ids, ids, ids, st.booleans())
 snapshots = st.builds(Snapshot, some_bytes, st.builds(SnapshotMetadata, conf_states, numbers, numbers))
+#: Kinds that members send each other.
 kinds = st.sampled_from([one for one in MessageType if one not in LOCAL_MESSAGES])
 
 
@@ -23,7 +24,7 @@ def messages(draw: st.DrawFn) -> Message:
         term=draw(numbers),
         log_term=draw(numbers),
         index=draw(numbers),
-        entries=draw(st.lists(entries, max_size=3)),
+        entries=draw(st.lists(entries, max_size=4)),
         commit=draw(numbers),
         snapshot=draw(snapshots) if kind is MessageType.SNAPSHOT else None,
         reject=draw(st.booleans()),

@@ -10,8 +10,10 @@ from dualmode import limits
 from dualmode.errors import PeerError
 from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
 from dualmode.peer.codec import encode_message
+from dualmode.peer.message_stream import HEARTBEAT
 from dualmode.raft import Entry, EntryType, Message, MessageType
 from tests.peer import captures
+from tests.peer.cuts import fed
 
 ME, PEER = 7, 8
 
@@ -51,13 +53,7 @@ def a_leaders_appends(draw: st.DrawFn) -> list[Message]:
 def test_what_is_sent_arrives_in_any_cuts(messages: list[Message], cuts: list[int]) -> None:
     encoder, decoder = AppendEncoder(), AppendDecoder(ME, PEER)
     data = b"".join(encoder.encode(message) + encoder.heartbeat for message in messages)
-    found, turn = [], 0
-    while data:
-        size = cuts[turn % len(cuts)]
-        turn += 1
-        found += decoder.feed(data[:size])
-        data = data[size:]
-    assert found == messages
+    assert fed(decoder, data, cuts) == messages
 
 
 def test_who_goes_on_says_only_what_is_new() -> None:
@@ -74,6 +70,49 @@ def test_who_goes_on_says_only_what_is_new() -> None:
     assert encoder.encode(two) == captures.APPENDED
     assert encoder.encode(append(2, 2, 6, [], 7))[0] == 2  # it goes back
     assert encoder.encode(append(3, 2, 6, [], 7))[0] == 2  # another leader's term
+
+
+def a_leaders_turns() -> list[Message]:
+    """Some that go on where the last one ended, and some that do not."""
+    return [
+        append(3, 3, 10, [1], 0),
+        append(3, 3, 11, [6, 6, 6], 11),
+        append(3, 3, 14, [], 14),
+        append(3, 3, 14, [6, 7], 14),
+        append(4, 4, 16, [7], 16),
+        append(4, 4, 17, [7], 17),
+        append(4, 4, 12, [7], 17),
+        append(4, 4, 13, [7], 17),
+    ]
+
+
+def test_only_what_is_new_is_said() -> None:
+    encoder = AppendEncoder()
+    assert [encoder.encode(message)[0] for message in a_leaders_turns()] == [2, 1, 1, 1, 2, 1, 2, 1]
+
+
+def test_a_leaders_turns_in_every_cut() -> None:
+    encoder = AppendEncoder()
+    data = encoder.heartbeat.join([b"", *(encoder.encode(message) for message in a_leaders_turns()), b""])
+    for cut in range(len(data) + 1):
+        decoder = AppendDecoder(ME, PEER)
+        assert decoder.feed(data[:cut]) + decoder.feed(data[cut:]) == a_leaders_turns()
+    assert fed(AppendDecoder(ME, PEER), data, [1]) == a_leaders_turns()
+
+
+def test_a_term_between_message_and_log_is_never_guessed() -> None:
+    """The short form says that the entry before is of the sender's own term."""
+    encoder = AppendEncoder()
+    encoder.encode(append(3, 3, 10, [6], 0))
+    assert encoder.encode(append(3, 2, 11, [6], 0))[0] == 2
+
+
+def test_an_append_without_entries_says_how_far_is_committed() -> None:
+    encoder, decoder = AppendEncoder(), AppendDecoder(ME, PEER)
+    [first] = decoder.feed(encoder.encode(append(3, 3, 5, [6], 0)))
+    [second] = decoder.feed(encoder.encode(append(3, 3, 6, [], 6)))
+    assert (second.index, second.commit, list(second.entries)) == (6, 6, [])
+    assert first.entries[0].type is EntryType.NORMAL
 
 
 def test_a_capture_in_every_cut() -> None:
@@ -98,6 +137,11 @@ def test_a_capture_in_every_cut() -> None:
     ("data", "fault"),
     [
         (b"\x03", "a unit of kind 3"),
+        (b"\x07", "a unit of kind 7"),
+        (b"\x02" + (1 << 40).to_bytes(8, "big"), "at most"),
+        (b"\x01" + (1).to_bytes(8, "big") + (1 << 40).to_bytes(8, "big"), "at most"),
+        (b"\x02" + (1).to_bytes(8, "big") + b"\xff", "not a Raft message"),
+        (b"\x02" + HEARTBEAT, "MsgHeartbeat on a stream of appends"),
         (b"\x02" + (limits.PEER_MESSAGE_BYTES + 1).to_bytes(8, "big"), "at most"),
         (b"\x01" + (1).to_bytes(8, "big") + (limits.PEER_MESSAGE_BYTES + 1).to_bytes(8, "big"), "at most"),
         (b"\x02" + (2).to_bytes(8, "big") + b"\xff\xff", "not a Raft message"),
@@ -113,6 +157,10 @@ def test_rubbish_is_refused(data: bytes, fault: str) -> None:
 def test_more_entries_than_an_append_can_hold_are_refused_before_they_have_come() -> None:
     with pytest.raises(PeerError, match="entries"):
         AppendDecoder(ME, PEER).feed(b"\x01" + (limits.PEER_MESSAGE_BYTES // 8 + 1).to_bytes(8, "big"))
+    with pytest.raises(PeerError, match="entries"):
+        AppendDecoder(ME, PEER).feed(b"\x01" + b"\xff" * 8)
+    # The most that can come is waited for, and takes no memory meanwhile.
+    assert AppendDecoder(ME, PEER).feed(b"\x01" + limits.PEER_APPEND_ENTRIES.to_bytes(8, "big")) == []
 
 
 @given(st.binary(max_size=100))

@@ -29,18 +29,28 @@ async def test_what_is_answered(end: End) -> None:
     assert (await client.version(url))["etcdcluster"] == "3.6.0"
     assert await client.is_downgrade_enabled(url)
     assert await client.keep_alive(url, 5) == 60
-    assert list((await client.time_to_live(url, 5, True)).keys) == [b"k"]
+    answer = await client.time_to_live(url, 5, True)
+    assert (answer.ID, answer.TTL, answer.grantedTTL, list(answer.keys)) == (5, 9, 60, [b"k"])
     assert await client.hash_kv(url, 3, CLUSTER) == KvHash(9, 0xFFFFFFFF, -1, 3)
     assert await client.promote(url, 7) == [Member(7, ("http://b:1",))]
+    assert await client.promote(url, 2**64 - 1) == [Member(2**64 - 1, ("http://b:1",))]
 
 
-@pytest.mark.parametrize("refusal", [errors.LEASE_NOT_FOUND, errors.NOT_LEADER, errors.TIMEOUT_WAIT_APPLIED])
-async def test_refusals_of_lease_calls_arrive_as_what_they_were(end: End, refusal: RpcError) -> None:
-    end.service.refusal = refusal
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        (errors.LEASE_NOT_FOUND, errors.LEASE_NOT_FOUND),
+        (errors.NOT_LEADER, errors.NOT_LEADER),
+        (errors.TIMEOUT_WAIT_APPLIED, errors.TIMEOUT_WAIT_APPLIED),
+        (errors.NO_LEADER, errors.NOT_LEADER),
+    ],
+)
+async def test_refusals_of_lease_calls_arrive_as_what_they_were(end: End, told: RpcError, heard: RpcError) -> None:
+    end.service.refusal = told
     for ask in (PeerClient(None).keep_alive(end.url, 5), PeerClient(None).time_to_live(end.url, 5, False)):
         with pytest.raises(RpcError) as caught:
             await ask
-        assert caught.value == refusal
+        assert caught.value == heard
 
 
 @pytest.mark.parametrize("refusal", [errors.MEMBER_NOT_FOUND, errors.MEMBER_NOT_LEARNER, errors.LEARNER_NOT_READY])
@@ -49,6 +59,9 @@ async def test_refusals_of_promotions_arrive_as_what_they_were(end: End, refusal
     with pytest.raises(RpcError) as caught:
         await PeerClient(None).promote(end.url, 7)
     assert caught.value == refusal
+    end.service.refusal = errors.NOT_ENOUGH_STARTED
+    with pytest.raises(PeerError, match="500"):
+        await PeerClient(None).promote(end.url, 7)
 
 
 @pytest.mark.parametrize("refusal", [errors.COMPACTED, errors.FUTURE_REVISION])
@@ -89,6 +102,12 @@ async def test_nobody_there() -> None:
     faults = await every_call("http://127.0.0.1:1")
     assert len(faults) == 6
     assert all("127.0.0.1:1" in fault for fault in faults)
+    assert all("attempts to connect" in fault or "refused" in fault for fault in faults)
+
+
+async def test_a_path_that_is_not_there(end: End) -> None:
+    with pytest.raises(PeerError, match="404"):
+        await PeerClient(None).members(f"{end.url}/elsewhere")
 
 
 @asynccontextmanager

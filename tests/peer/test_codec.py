@@ -18,7 +18,7 @@ from dualmode.peer.codec import (
     encode_snapshot,
 )
 from dualmode.raft import LOCAL_MESSAGES, ConfState, Entry, EntryType, Message, MessageType, Snapshot
-from tests.peer import captures, samples
+from tests.peer import captures, strategies
 
 #: A heartbeat of a stream, captured from etcd 3.4.23 (reference 4.7).
 LINK_HEARTBEAT = bytes.fromhex("08081000180020002800300040004a0a12080a0228001000180050005800")
@@ -29,12 +29,12 @@ def test_zeros_are_written_as_etcd_writes_them() -> None:
     assert encode_entry(Entry()) == bytes.fromhex("080010001800")
 
 
-@given(samples.messages())
+@given(strategies.messages())
 def test_what_is_written_is_read_back(message: Message) -> None:
     assert decode_message(encode_message(message)) == message
 
 
-@given(samples.messages())
+@given(strategies.messages())
 def test_protobuf_reads_the_same(message: Message) -> None:
     read = raftpb.Message.FromString(encode_message(message))
     assert (read.type, read.to, getattr(read, "from"), read.term) == (
@@ -50,25 +50,25 @@ def test_protobuf_reads_the_same(message: Message) -> None:
     ]
 
 
-@given(samples.messages())
+@given(strategies.messages())
 def test_what_protobuf_writes_is_read(message: Message) -> None:
     """Later releases of etcd leave zeros out."""
     again = raftpb.Message.FromString(encode_message(message)).SerializeToString()
     assert decode_message(again) == message
 
 
-@given(samples.entries)
+@given(strategies.entries)
 def test_entries(entry: Entry) -> None:
     assert decode_entry(encode_entry(entry)) == entry
     assert raftpb.Entry.FromString(encode_entry(entry)).Data == entry.data
 
 
-@given(samples.conf_states)
+@given(strategies.conf_states)
 def test_configurations(state: ConfState) -> None:
     assert conf_state_of(raftpb.ConfState.FromString(encode_conf_state(state))) == state
 
 
-@given(samples.snapshots)
+@given(strategies.snapshots)
 def test_snapshots(snapshot: Snapshot) -> None:
     read = raftpb.Snapshot.FromString(encode_snapshot(snapshot))
     assert (read.data, read.metadata.index, read.metadata.term) == (

@@ -9,6 +9,7 @@ from dualmode.errors import PeerError
 from dualmode.peer.message_stream import HEARTBEAT, MessageDecoder, MessageEncoder
 from dualmode.raft import Message, MessageType, Snapshot
 from tests.peer import captures, strategies
+from tests.peer.cuts import fed
 
 
 def test_the_heartbeat_is_etcds() -> None:
@@ -29,18 +30,12 @@ def test_a_capture_in_every_cut() -> None:
 spoken = strategies.messages().filter(lambda message: message.type is not MessageType.SNAPSHOT)
 
 
-@given(st.lists(spoken, max_size=4), st.lists(st.integers(1, 30), min_size=1, max_size=20))
+@given(st.lists(spoken, max_size=5), st.lists(st.integers(1, 30), min_size=1, max_size=20))
 def test_what_is_sent_arrives_in_any_cuts(messages: list[Message], cuts: list[int]) -> None:
     encoder, decoder = MessageEncoder(), MessageDecoder()
     data = b"".join(encoder.encode(message) + encoder.heartbeat for message in messages)
-    found, turn = [], 0
-    while data:
-        size = cuts[turn % len(cuts)]
-        turn += 1
-        found += decoder.feed(data[:size])
-        data = data[size:]
     said = [one for one in messages if one.type is not MessageType.HEARTBEAT or one.to or one.sender]
-    assert found == said
+    assert fed(decoder, data, cuts) == said
 
 
 def test_a_message_that_is_too_long_is_refused_before_it_has_come() -> None:
@@ -58,3 +53,8 @@ def test_a_snapshot_without_its_database_is_refused() -> None:
 def test_rubbish_is_refused() -> None:
     with pytest.raises(PeerError, match="not a Raft message"):
         MessageDecoder().feed((3).to_bytes(8, "big") + b"\xff\xff\xff")
+
+
+def test_a_heartbeat_of_raft_is_no_heartbeat_of_the_stream() -> None:
+    beat = Message(MessageType.HEARTBEAT, to=1, sender=2, term=3, entries=[])
+    assert MessageDecoder().feed(HEARTBEAT + MessageEncoder().encode(beat)) == [beat]

@@ -83,6 +83,11 @@ LONE_SNAPSHOT = encode_message(Message(MessageType.SNAPSHOT, to=A, sender=B, ter
         ("GET", "/raft/stream/msgapp/b", b"", {}, 404, "error sender not found\n"),
         ("GET", "/raft/stream/other/b", b"", {}, 404, "404 page not found\n"),
         ("GET", "/other", b"", {}, 404, "404 page not found\n"),
+        ("POST", "/raft", b"\xff\xff", {}, 400, "error unmarshalling raft message\n"),
+        ("GET", "/raft/stream/message/b", b"", {"x_etcd_cluster_id": "bad"}, 412, "cluster ID mismatch\n"),
+        ("GET", "/raft/stream/message/b", b"", {"x_min_cluster_version": "4.0.0"}, 412, "incompatible version\n"),
+        ("GET", "/raft/stream/message/b", b"", {"x_server_version": ""}, 412, "incompatible version\n"),
+        ("GET", "/raft/stream/message/b", b"", {"x_server_version": "3.5.1"}, 404, "error sender not found\n"),
     ],
 )
 async def test_what_is_refused(
@@ -95,6 +100,8 @@ async def test_what_is_refused(
         assert answer.headers["allow"] == ("POST" if method == "GET" else "GET")
     if "page" not in text:
         assert answer.headers["x-etcd-cluster-id"] == "c1"
+    if "/stream/" in path and method == "GET" and "page" not in text:
+        assert answer.headers["x-server-version"] == "3.6.0"
     assert not end.heard.messages
 
 
@@ -139,6 +146,8 @@ async def test_a_newer_stream_takes_the_place_of_an_older_one(end: End) -> None:
         ((limits.PEER_SNAPSHOT_MESSAGE_BYTES + 1).to_bytes(8, "big"), 400, "a message of"),
         (b"\xff" * 8, 400, "a message of"),
         ((2).to_bytes(8, "big") + b"\xff\xff", 400, "not a Raft message"),
+        (b"\xff" * 8, 400, f"a message of {2**64 - 1} bytes"),
+        ((2).to_bytes(8, "big") + b"\x08\x08", 400, "wrong raft message type"),
         (len(HEARTBEAT).to_bytes(8, "big") + HEARTBEAT + b"db", 400, "wrong raft message type"),
     ],
 )
@@ -175,15 +184,34 @@ async def test_a_snapshot_for_which_there_is_no_folder(end: End) -> None:
     assert answer.text.startswith("failed to save KV snapshot (")
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/members"), ("GET", "/leases"), ("GET", "/raft")])
+async def test_methods_that_a_page_does_not_have(end: End, method: str, path: str) -> None:
+    answer = await call(end, method, path)  # who asks is not looked at before that
+    assert (answer.status_code, answer.text) == (405, "Method Not Allowed\n")
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/raft"), ("GET", "/raft/stream/message/2")])
+async def test_who_does_not_say_its_version_is_refused(end: End, method: str, path: str) -> None:
+    answer = await call(end, method, path)
+    assert (answer.status_code, answer.text) == (412, "incompatible version\n")
+
+
+async def test_a_stream_of_no_kind_is_not_there_for_anybody(end: End) -> None:
+    answer = await call(end, "GET", "/raft/stream/other/2")
+    assert (answer.status_code, answer.text) == (404, "404 page not found\n")
+
+
 # --- Plain pages ------------------------------------------------------------------------------------------------
 
 
 async def test_the_pages_that_everybody_may_see(end: End) -> None:
     probing = await call(end, "GET", "/raft/probing")
     assert probing.json()["OK"] is True
+    assert probing.text.endswith("\n")
     assert probing.headers["content-type"].startswith("text/plain")
     members = await call(end, "GET", "/members")
     assert members.headers["x-etcd-cluster-id"] == "c1"
+    assert members.headers["content-type"] == "application/json"
     assert members.content == (
         b'[{"id":18446744073709551615,"peerURLs":["http://a:1"],"name":"a","clientURLs":["http://a:2"]},'
         b'{"id":7,"peerURLs":["http://b:1"],"isLearner":true}]\n'
@@ -200,12 +228,16 @@ async def test_promoting(end: End) -> None:
         (errors.MEMBER_NOT_LEARNER, 412, "membership: can only promote a learner member"),
         (errors.LEARNER_NOT_READY, 412, errors.LEARNER_NOT_READY.message),
         (errors.NOT_LEADER, 500, '{"message":"Internal Server Error"}'),
+        (errors.NOT_ENOUGH_STARTED, 500, '{"message":"Internal Server Error"}'),
     ):
         end.service.refusal = refusal
         answer = await call(end, "POST", "/members/promote/7")
         assert (answer.status_code, answer.text.strip()) == (status, text)
     for odd in ("x", "", "-1", "1" * 30, "%C2%B2"):
-        assert (await call(end, "POST", f"/members/promote/{odd}")).status_code == 404
+        answer = await call(end, "POST", f"/members/promote/{odd}")
+        assert answer.status_code == 404
+        if odd == "x":
+            assert answer.text == "member x not found in cluster\n"
     assert (await call(end, "GET", "/members/promote/7")).status_code == 405
 
 
@@ -258,3 +290,6 @@ async def test_hashes(end: End) -> None:
     end.service.refusal = errors.COMPACTED
     answer = await call(end, "GET", "/members/hashkv", b"{}")
     assert (answer.status_code, answer.text) == (400, "mvcc: required revision has been compacted\n")
+    end.service.refusal = errors.FUTURE_REVISION
+    answer = await call(end, "GET", "/members/hashkv", b'{"revision":101}')
+    assert (answer.status_code, answer.text) == (400, "mvcc: required revision is a future revision\n")
