@@ -16,7 +16,8 @@ from tests.differential.history import parse
 from tests.differential.json_transport import JsonTransport
 from tests.differential.run import Report, Run
 from tests.differential.transport import GrpcTransport
-from tests.interop.servers import start_dualmode, start_etcd
+from tests.interop.servers import start_etcd
+from tests.interop.tested import start_tested
 
 #: Cheap passwords, since a run logs in often; durability is not what is compared.
 FLAGS = ("--bcrypt-cost=4", "--unsafe-no-fsync")
@@ -51,7 +52,7 @@ def main(
         if a_url is None or b_url is None:
             directory = Path(stack.enter_context(TemporaryDirectory()))
             a_url, b_url = (
-                stack.enter_context(start(directory, flags=FLAGS)).url for start in (start_etcd, start_dualmode)
+                stack.enter_context(start(directory, flags=FLAGS)).url for start in (start_etcd, start_tested)
             )
         for number in range(seed, seed + runs):
             if not compare(a_url, b_url, number, operations, as_json, replay, history):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.failure_logs import pytest_runtest_makereport  # noqa: F401
-from tests.interop.servers import DEBIAN_ETCD, Server, start_dualmode, start_etcd, start_member
+from tests.interop.servers import DEBIAN_ETCD, Server, start_etcd, start_member
+from tests.interop.tested import start_tested
 
 #: What is compared is answers; tests/interop/crash.py looks after durability.
 FAST = ("--unsafe-no-fsync", "--bcrypt-cost=4")
@@ -36,5 +37,5 @@ def debian_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def dualmode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with start_dualmode(tmp_path_factory.mktemp("dualmode"), flags=FAST) as server:
+    with start_tested(tmp_path_factory.mktemp("dualmode"), flags=FAST) as server:
         yield server

@@ -1,12 +1,11 @@
 """Does: the servers of the interop tests: started when first asked for, shared by a worker's tests, always stopped.
 
-`INTEROP_TARGET=etcd` puts a second etcd in the place of dualmode: that shows that the tests themselves are right.
+`INTEROP_TARGET` says what is under test (`tested.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,14 +21,13 @@ from tests.interop.servers import (
     Certificates,
     Server,
     make_certificates,
-    start_dualmode,
     start_etcd,
     start_proxy,
 )
+from tests.interop.tested import start_tested
 
 #: Both sides of a pair have the same member name, since etcdctl prints it.
 NAME = "one"
-start_tested = start_etcd if os.environ.get("INTEROP_TARGET") == "etcd" else start_dualmode
 
 
 Made = TypeVar("Made")

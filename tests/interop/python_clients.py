@@ -17,7 +17,8 @@ from typing import Final
 from dualmode.api import authpb
 from tests.differential.afresh import ask
 from tests.interop.grpc_client import connect
-from tests.interop.servers import Server, make_certificates, start_dualmode
+from tests.interop.servers import Server, make_certificates
+from tests.interop.tested import start_tested
 
 _SCRIPTS: Final = Path(__file__).parent / "client_scripts"
 INSTALL_TIMEOUT_SECONDS: Final = 240
@@ -88,10 +89,10 @@ def add_user(server: Server) -> tuple[str, str]:
 def try_all(client: PythonClient, python: Path, directory: Path) -> list[subprocess.CompletedProcess[str]]:
     """Both runs of the script, each on a member of its own."""
     directory.mkdir(exist_ok=True)
-    with start_dualmode(directory, name="open") as server:
+    with start_tested(directory, name="open") as server:
         done = run_script(client, python, server)
     tls = make_certificates(directory / "certificates") if client.logs_in_over_tls else None
-    with start_dualmode(directory, tls, flags=("--bcrypt-cost=4",), name="closed") as server:
+    with start_tested(directory, tls, flags=("--bcrypt-cost=4",), name="closed") as server:
         files = () if tls is None else (str(tls.authority), str(tls.client_certificate), str(tls.client_key))
         return [done, run_script(client, python, server, *add_user(server), *files)]
 

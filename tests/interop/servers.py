@@ -42,6 +42,9 @@ class Certificates:
     #: Of a member, which is a server and a client to the others.
     peer_certificate: Path
     peer_key: Path
+    #: A client's that names nobody, as a proxy's toward members has to be.
+    nameless: Path
+    nameless_key: Path
 
     def client_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.authority))
@@ -65,7 +68,8 @@ def make_certificates(directory: Path) -> Certificates:
     server = authority.issue_cert("127.0.0.1", "localhost")
     client = authority.issue_cert("client@example.org", common_name="interop-client")
     peer = authority.issue_cert("127.0.0.1", "localhost", common_name="member")
-    names = ("ca", "server", "server-key", "client", "client-key", "peer", "peer-key")
+    nameless = authority.issue_cert("proxy@example.org")
+    names = ("ca", "server", "server-key", "client", "client-key", "peer", "peer-key", "nameless", "nameless-key")
     made = Certificates(*(directory / f"{name}.pem" for name in names))
     authority.cert_pem.write_to_path(str(made.authority))
     server.cert_chain_pems[0].write_to_path(str(made.server_certificate))
@@ -74,6 +78,8 @@ def make_certificates(directory: Path) -> Certificates:
     client.private_key_pem.write_to_path(str(made.client_key))
     peer.cert_chain_pems[0].write_to_path(str(made.peer_certificate))
     peer.private_key_pem.write_to_path(str(made.peer_key))
+    nameless.cert_chain_pems[0].write_to_path(str(made.nameless))
+    nameless.private_key_pem.write_to_path(str(made.nameless_key))
     return made
 
 
@@ -94,6 +100,10 @@ class Server:
 
     def start(self) -> None:
         self.process.start()
+
+    def launch(self) -> None:
+        """Starts it without waiting until it serves."""
+        self.process.launch()
 
     def stop(self) -> int | None:
         return self.process.stop()

@@ -25,7 +25,8 @@ from dualmode.api import authpb
 from dualmode.api import etcdserverpb as pb
 from tests.interop.ctl import Pair
 from tests.interop.grpc_client import RequestFeed, open_channel
-from tests.interop.servers import ETCDCTL, Certificates, Server, make_certificates, start_dualmode, start_etcd
+from tests.interop.servers import ETCDCTL, Certificates, Server, make_certificates, start_etcd
+from tests.interop.tested import start_tested
 
 pytestmark = pytest.mark.interop
 
@@ -118,7 +119,7 @@ class Sides:
 def sides(tmp_path: Path) -> Iterator[Sides]:
     """Two servers without users."""
     with ExitStack() as stack:
-        servers = (start_etcd(tmp_path, flags=CHEAP), start_dualmode(tmp_path, flags=CHEAP))
+        servers = (start_etcd(tmp_path, flags=CHEAP), start_tested(tmp_path, flags=CHEAP))
         pair = Sides(*(Side(stack.enter_context(server)) for server in servers))
         yield pair
         for side in pair.both():
@@ -449,7 +450,7 @@ def test_tokens_of_etcd_are_good_with_us_and_ours_with_etcd(tmp_path: Path) -> N
     )
     flags = (*CHEAP, f"--auth-token=jwt,pub-key={public},priv-key={pem},sign-method=PS256,ttl=10m")
     with ExitStack() as stack:
-        servers = (start_etcd(tmp_path, flags=flags), start_dualmode(tmp_path, flags=flags))
+        servers = (start_etcd(tmp_path, flags=flags), start_tested(tmp_path, flags=flags))
         sides = Sides(*(Side(stack.enter_context(server)) for server in servers))
         settle(sides)
         sides.etcd.tokens, sides.ours.tokens = sides.ours.tokens, sides.etcd.tokens
@@ -475,7 +476,7 @@ def test_a_certificate_is_a_login(tmp_path: Path) -> None:
     """Over gRPC as in etcd; over JSON too, which etcd refuses, since its gateway comes with its own certificate."""
     tls = make_certificates(tmp_path / "tls")
     with ExitStack() as stack:
-        servers = (start_etcd(tmp_path, tls, CHEAP), start_dualmode(tmp_path, tls, CHEAP))
+        servers = (start_etcd(tmp_path, tls, CHEAP), start_tested(tmp_path, tls, CHEAP))
         sides = Sides(*(Side(stack.enter_context(server), tls) for server in servers))
         for side in sides.both():
             side.ask("", "Put", key=b"k", value=b"v")

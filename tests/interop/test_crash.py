@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import start_tested
 from tests.interop.crash import Ledger, check_log, check_pair, crash_rounds
 from tests.interop.grpc_client import connect
 from tests.interop.servers import Server
+from tests.interop.tested import start_tested
 
 pytestmark = pytest.mark.interop
 

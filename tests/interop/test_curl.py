@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from tests.interop.conftest import Farm
 from tests.interop.curl import PROGRAM, WAYS, curl, curl_lines
 from tests.interop.grpc_client import connect, start_afresh
 from tests.interop.servers import Server
+from tests.interop.tested import IS_OURS, TARGET
 
 pytestmark = [
     pytest.mark.interop,
@@ -24,7 +24,7 @@ def b64(text: str) -> str:
 
 
 def only_ours(way: str = "h2c") -> None:
-    if os.environ.get("INTEROP_TARGET") == "etcd" and way == "h2c":
+    if TARGET == "etcd" and way == "h2c":
         pytest.skip("etcd answers gRPC only on HTTP/2 without TLS")
 
 
@@ -110,7 +110,7 @@ def test_calls_answer_as_etcd(servers: tuple[Server, Server], way: str) -> None:
 
 def test_base64_of_urls_is_taken_too(servers: tuple[Server, Server], way: str) -> None:
     """As the gateway of 3.6 does; the one of 3.5 refuses it."""
-    if os.environ.get("INTEROP_TARGET") == "etcd":
+    if not IS_OURS:
         pytest.skip("came with the gateway of etcd 3.6")
     _, tested = servers
     assert curl(tested, way, "/v3/kv/put", {"key": KEY, "value": "_-8="}).status == 200
@@ -157,7 +157,7 @@ def test_health(servers: tuple[Server, Server], way: str) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_livez_and_readyz(servers: tuple[Server, Server], way: str, path: str) -> None:
-    if os.environ.get("INTEROP_TARGET") == "etcd":
+    if not IS_OURS:
         pytest.skip("came with etcd 3.5.11; the wheel has 3.5.1")
     _, tested = servers
     assert (curl(tested, way, path).status, curl(tested, way, path).body) == (200, b"ok\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,11 @@ import pytest
 from dualmode.api import etcdserverpb, healthpb, reflectionpb, reflectionpb_v1alpha
 from tests.interop.conftest import Farm
 from tests.interop.grpc_client import Client, RequestFeed, connect, open_channel, start_afresh
+from tests.interop.tested import IS_OURS
 
 pytestmark = pytest.mark.interop
 
-ONLY_OURS = pytest.mark.skipif(os.environ.get("INTEROP_TARGET") == "etcd", reason="etcd 3.5 does not have it")
+ONLY_OURS = pytest.mark.skipif(not IS_OURS, reason="etcd 3.5 does not have it")
 
 
 @pytest.fixture(params=["plain", "tls", "proxy"])

@@ -89,7 +89,7 @@ def test_a_full_store_is_refused_emptied_and_restored(small: tuple[Server, Serve
             client.Compact(revision=client.Range(key=b"0").header.revision, physical=True)
             call(client, "Defragment")
         server.stop()
-        server.process.launch()  # with an alarm raised it never says that it is healthy
+        server.launch()  # with an alarm raised it never says that it is healthy
         with connect(server) as client:
             grpc.channel_ready_future(client.channel).result(timeout=20)
             outcome.append(status_of(client.Put, key=b"a"))

@@ -14,7 +14,8 @@ from dualmode.api import authpb
 from tests.differential.afresh import ask
 from tests.interop.conftest import Farm
 from tests.interop.grpc_client import Client, connect, start_afresh
-from tests.interop.servers import Server, start_dualmode
+from tests.interop.servers import Server
+from tests.interop.tested import start_tested
 from tests.interop.websocket import WebSocketClient
 
 pytestmark = pytest.mark.interop
@@ -102,7 +103,7 @@ def test_other_pages_are_no_sockets(servers: tuple[Server, Server]) -> None:
 
 def test_a_user_says_who_they_are_by_a_subprotocol(tmp_path: Path) -> None:
     """etcd 3.5.1 takes the word Bearer for a part of the token; later ones do not, as we."""
-    with start_dualmode(tmp_path, flags=("--bcrypt-cost=4",)) as server, Client(server.target) as client:
+    with start_tested(tmp_path, flags=("--bcrypt-cost=4",)) as server, Client(server.target) as client:
         for name, role in (("root", "root"), ("reader", "r")):
             ask(client, "UserAdd", name=name, password="p")
             if role != "root":
@@ -125,7 +126,7 @@ def test_a_user_says_who_they_are_by_a_subprotocol(tmp_path: Path) -> None:
 
 
 def test_a_server_that_stops_ends_its_sockets(tmp_path: Path) -> None:
-    with start_dualmode(tmp_path) as server:
+    with start_tested(tmp_path) as server:
         socket = WebSocketClient(server.target, "/v3/watch")
         socket.ask({"create_request": {"key": encoded(b"a")}})
         assert socket.next_json()["result"]["created"] is True
