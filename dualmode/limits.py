@@ -439,6 +439,16 @@ DISCOVERY_MEMBERS: Final = 64
 PROXY_LOOK_SECONDS: Final = 3.0
 #: Between two questions to the endpoint in use whether it still serves.
 PROXY_HEALTH_SECONDS: Final = 2.0
+#: Users in a proxy's credentials file: each may have a token and a login under way.
+PROXY_USERS: Final = 10_000
+#: How long a token that the proxy got for a user is used: less than the 300 s that members give one by default.
+PROXY_TOKEN_SECONDS: Final = 240.0
+#: How long it is remembered that a login failed, or that members ask nobody who they are.
+PROXY_LOGIN_FAILURE_SECONDS: Final = 1.0
+#: One login, with the wait for an endpoint: a member checks a password in some 60 ms, many at once in a queue.
+PROXY_LOGIN_SECONDS: Final = 10.0
+#: Between two looks whether the credentials file has changed.
+PROXY_USERS_LOOK_SECONDS: Final = 1.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
 #: Between two looks of the autopilot.

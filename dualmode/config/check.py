@@ -325,6 +325,12 @@ def _no_loop(values: Values) -> Faults:
             yield f"endpoint {url} is where this proxy itself listens"
 
 
+@_checks("user-credentials", "client-cert-auth", "trusted-ca-file", modes=PROXY)
+def _credentials_need_certificates(values: Values) -> Faults:
+    if values["user-credentials"] and not (values["client-cert-auth"] or values["trusted-ca-file"]):
+        yield "--user-credentials needs --client-cert-auth and --trusted-ca-file: users are named by certificates"
+
+
 @_checks("resolver-prefix", "resolver-ttl", "advertise-client-urls", modes=PROXY)
 def _resolver(values: Values) -> Faults:
     prefix, ttl_seconds = values["resolver-prefix"], values["resolver-ttl"]

@@ -117,6 +117,8 @@ def proxy_settings(values: Values) -> ProxySettings:
         upstream_tls=UpstreamTls(
             values["cert"], values["key"], values["cacert"], skip_verify=values["insecure-skip-tls-verify"]
         ),
+        credentials_file=Path(values["user-credentials"]) if values["user-credentials"] else None,
+        lets_unknown_users_pass=values["unknown-users"] == "anonymous",
         is_readonly=values["proxy"] == "readonly",
         shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),

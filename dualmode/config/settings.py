@@ -231,6 +231,9 @@ class ProxySettings:
     srv_name: str
     allows_insecure_srv: bool
     upstream_tls: UpstreamTls
+    #: Users and passwords for the names in clients' certificates; None: certificates say nothing to members.
+    credentials_file: Path | None
+    lets_unknown_users_pass: bool
     is_readonly: bool
     shares_watches: bool  #: identical watches of several clients are one at the members
     refresh_seconds: float  #: between two looks at the member list; 0: never

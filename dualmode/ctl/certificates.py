@@ -68,7 +68,8 @@ def issue(
     now: datetime.datetime,
     days: int,
 ) -> Pair:
-    """A certificate for a server (with its hosts) or a user (whose name is the common name). Raises ValueError."""
+    """A certificate for a server (with its hosts), a user (whose name is the common name), or a client that is nobody
+    (without one). Raises ValueError."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _builder(_name(common_name), authority.certificate.subject, key, now, days)
@@ -156,12 +157,10 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)
+    if not common_name:
+        return x509.Name([organization])
+    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _day(moment: datetime.datetime) -> str:

@@ -50,7 +50,7 @@ def certs() -> None:
 )
 @click.option("--force", is_flag=True, help="Make everything anew, the authority too.")
 def create(directory: Path, hosts: str, users: tuple[str, ...], days: int, force: bool) -> None:
-    """Makes an authority, and certificates for a server, its peers, and users."""
+    """Makes an authority, and certificates for a server, its peers, a proxy, and users."""
     now = datetime.datetime.now(datetime.UTC)
     names = [host.strip() for host in hosts.split(",") if host.strip()]
     if not names:
@@ -62,10 +62,12 @@ def create(directory: Path, hosts: str, users: tuple[str, ...], days: int, force
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         maker = _Maker(directory, force)
-        maker.check("ca", ["server", "peer", *client_names])
+        maker.check("ca", ["server", "peer", "proxy", *client_names])
         authority = maker.take("ca", partial(make_authority, now, days))
         for name in ("server", "peer"):
             maker.take(name, partial(issue, authority, name, names, SERVER, now, days))
+        # Of a proxy toward members: it must not name a user, who all of the proxy's clients would be.
+        maker.take("proxy", partial(issue, authority, "", (), CLIENT, now, days))
         for name, user in zip(client_names, dict.fromkeys(users), strict=True):
             maker.take(name, partial(issue, authority, user, (), CLIENT, now, days))
     except OSError as error:

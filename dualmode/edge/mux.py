@@ -92,8 +92,12 @@ class MuxBuilder:
         return self
 
     def guard(self, guard: Guard) -> MuxBuilder:
-        """Stands in front of all routes."""
-        self._guard = guard
+        """Stands in front of all routes, and of the guards that were there before."""
+        inner = self._guard
+        if inner is None:
+            self._guard = guard
+        else:
+            self._guard = lambda head, peer, route: guard(head, peer, inner(head, peer, route))
         return self
 
     def build(self) -> Mux:

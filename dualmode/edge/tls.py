@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from dualmode import limits
 from dualmode.edge.ciphers import openssl_ciphers, tls_version
@@ -54,6 +55,8 @@ class ClientTlsSettings:
     key_file: str = ""
     server_name: str = ""  #: name to verify when it is not the host of the URL
     insecure_skip_verify: bool = False
+    #: A certificate of ours may name nobody: what we send for others must not be taken for that user's.
+    is_nameless: bool = False
     protocols: tuple[str, ...] = tuple(ALPN)  #: offered (ALPN), the preferred one first
     min_version: str = "TLS1.2"
     max_version: str = ""
@@ -188,6 +191,8 @@ def _load_client(settings: ClientTlsSettings) -> _Loaded:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if settings.cert_file or settings.key_file:
         _load_pair(context, settings.cert_file, settings.key_file or settings.cert_file)
+        if settings.is_nameless:
+            _refuse_common_name(settings.cert_file)
     return _Loaded(context, frozenset())
 
 
@@ -242,6 +247,17 @@ def _load_revoked(file: str) -> frozenset[int]:
         return frozenset(entry.serial_number for entry in read(data))
     except ValueError as error:
         raise StartError(f"{file}: not a certificate revocation list") from error
+
+
+def _refuse_common_name(file: str) -> None:
+    """As etcd's gRPC proxy does."""
+    subject = x509.load_pem_x509_certificate(_read(file)).subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if names and names[0].value:
+        raise StartError(
+            f"{file}: names {names[0].value!r} (its CN): members would take every client without a token for that "
+            "user; use a certificate without a CN (`dualmode certs create` makes one, proxy.pem)"
+        )
 
 
 def _names_of(certificate: x509.Certificate) -> set[str]:

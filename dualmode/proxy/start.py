@@ -27,6 +27,8 @@ from dualmode.proxy.cluster_file import ClusterFile
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
 from dualmode.proxy.health_watch import HealthWatch
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
+from dualmode.proxy.identity.guard import IdentityGuard
+from dualmode.proxy.identity.logins import Logins
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
 from dualmode.proxy.own_pages import own_pages
@@ -88,11 +90,15 @@ async def _live(
         if settings.refresh_seconds:
             nursery.start_soon(finder.run, upstreams)
         nursery.start_soon(HealthWatch(upstreams).run)
+        logins = None
+        if settings.credentials_file is not None:
+            logins = Logins(upstreams, settings.credentials_file)
+            await nursery.start(logins.run)
         watches = None
         if settings.shares_watches:
             watches = SharedWatchService(upstreams)
             await nursery.start(watches.run)
-        mux = client_mux(settings, upstreams, transports, watches)
+        mux = client_mux(settings, upstreams, transports, watches, logins)
         await nursery.start(serving.run, mux, mux, ())
         _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
         ready()
@@ -111,6 +117,7 @@ def upstream_tls(settings: UpstreamTls, targets: Sequence[Url]) -> ClientTls | N
         cert_file=settings.cert_file,
         key_file=settings.key_file,
         insecure_skip_verify=settings.skip_verify,
+        is_nameless=True,
     )
     return ClientTls(client_settings, lambda text: _log.warning(text))
 
@@ -128,16 +135,24 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
 
 
 def client_mux(
-    settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports, watches: SharedWatchService | None = None
+    settings: ProxySettings,
+    upstreams: Upstreams,
+    transports: HttpTransports,
+    watches: SharedWatchService | None = None,
+    logins: Logins | None = None,
 ) -> Mux:
     """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
     access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
     forward = GrpcForwardRoute(upstreams)
-    guard: Guard = access
+    guards: list[Guard] = []
     if settings.is_readonly:
-        read_only = ReadOnlyGuard(forward)
-        guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
-    builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
+        guards.append(ReadOnlyGuard(forward))
+    if logins is not None:
+        guards.append(IdentityGuard(logins, lets_unknown_pass=settings.lets_unknown_users_pass))
+    guards.append(access)
+    builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports))
+    for guard in guards:
+        builder.guard(guard)
     for path, route in own_pages(upstreams, watches).items():
         builder.path(path, route)
     if watches is not None:

@@ -25,7 +25,7 @@ def _contents(directory: Path) -> dict[str, bytes]:
 
 def test_a_first_call_makes_everything(directory: Path) -> None:
     assert _create(directory, "--client-cn", "root", "--client-cn", "alice", "--hosts", "etcd.example, 10.0.0.1") == 0
-    names = ["ca", "client-alice", "client-root", "peer", "server"]
+    names = ["ca", "client-alice", "client-root", "peer", "proxy", "server"]
     assert sorted(_contents(directory)) == sorted(
         f"{name}{ending}" for name in names for ending in (".pem", "-key.pem")
     )
