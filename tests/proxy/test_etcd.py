@@ -58,8 +58,8 @@ def tls_proxy(
         f"--listen-client-urls={url}",
         f"--data-dir={directory}/data",
         f"--cacert={certificates.authority}",
-        f"--cert={certificates.client_certificate}",
-        f"--key={certificates.client_key}",
+        f"--cert={certificates.nameless}",
+        f"--key={certificates.nameless_key}",
         *certificates.server_flags(),
     ]
     context = certificates.client_context()
