@@ -10,6 +10,9 @@ brought since then is kept, and what of that is above the floor is handed to the
 A watch that starts in the past stays on its own until it and the group have both ended with the same revision: then
 both have brought everything up to there.
 
+What the proxy answers by itself (a cancel while others ride on, an id that is taken) has the revision of now in its
+header, as the member's own answer would: it asks by making a watch and cancelling it at once.
+
 A client that does not read is **parked**: its watches leave their groups, and begin again behind what it was sent when
 it reads on. So nobody is held up by another, and nothing is lost, doubled or out of order.
 """
@@ -29,6 +32,10 @@ _TOO_MANY: Final = "dualmode: too many watches on one stream"
 
 #: What makes two watches the same: range, filters, prev_kv, fragment, progress_notify.
 Kind = bytes
+
+
+#: Of a watch that nobody can join.
+_NO_KIND: Final = b""
 
 
 class Client(Protocol):
@@ -97,10 +104,14 @@ class ClientStream:
 class UpstreamWatch:
     """One watch at the member, and who rides on it."""
 
-    __slots__ = ("id", "is_created", "kind", "members", "position", "recent")
+    __slots__ = ("canceled_for", "id", "is_created", "kind", "members", "on_head", "position", "recent")
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.id = number
+        #: Of one that is made only to hear the revision of now: takes the header.
+        self.on_head: Callable[[bytes], None] | None = None
+        #: Whose cancel ends it: that client hears what the member says to it.
+        self.canceled_for: tuple[ClientStream, int] | None = None
         self.kind = kind
         self.members: dict[ClientWatch, None] = {}
         self.is_created = False
@@ -123,7 +134,8 @@ class SharedWatches:
         self._creating: dict[UpstreamWatch, None] = {}
         self._streams: dict[ClientStream, None] = {}
         self._next_id = 1
-        self._head = b""
+        #: Cancels on their way to the member, by upstream id, that a client waits for.
+        self._ending: dict[int, UpstreamWatch] = {}
         self._is_progress_on_the_way = False
         self._awaiting_progress: dict[ClientStream, None] = {}
 
@@ -164,10 +176,10 @@ class SharedWatches:
     def create(self, stream: ClientStream, request: Any) -> None:
         """Does a WatchCreateRequest."""
         if request.watch_id and request.watch_id in stream.watches:
-            stream.client.send_now(refused(self._head, _DUPLICATE_ID))
+            self._answer(stream, request, lambda head: refused(head, _DUPLICATE_ID))
             return
         if len(stream.watches) >= limits.WATCHERS_PER_STREAM:
-            stream.client.send_now(refused(self._head, _TOO_MANY))
+            self._answer(stream, request, lambda head: refused(head, _TOO_MANY))
             return
         watch_id = request.watch_id or stream.free_id()
         watch = ClientWatch(stream, watch_id, _kind_of(request), request)
@@ -182,8 +194,24 @@ class SharedWatches:
         if watch.upstream is not None and not watch.upstream.is_created and not watch.is_silent:
             watch.is_cancel_asked = True  # the member's word comes first
             return
+        upstream = watch.upstream
+        if upstream is not None and upstream.is_created and len(upstream.members) == 1:
+            upstream.canceled_for = stream, watch_id
+        else:
+            self._answer(stream, watch.request, lambda head: head + id_field(watch_id) + CANCELED)
         self._drop(watch)
-        stream.client.send_now(self._head + id_field(watch_id) + CANCELED)
+
+    def _answer(self, stream: ClientStream, request: Any, make: Callable[[bytes], bytes]) -> None:
+        """Sends what is made of a header of now. Answers keep their order: the member gives them in the order it was
+        asked in."""
+
+        def on_head(head: bytes) -> None:
+            if stream in self._streams:
+                stream.client.send_now(make(head))
+
+        upstream = self._create_upstream(_NO_KIND, request, 0)
+        upstream.on_head = on_head
+        self._send_cancel(upstream)
 
     def request_progress(self, stream: ClientStream) -> None:
         """Does a WatchProgressRequest: answered when the member says how far everything is; a stream without watches is
@@ -206,11 +234,12 @@ class SharedWatches:
         """A WatchResponse has come. Raises `DecodeError` when it is none."""
         message = etcdserverpb.WatchResponse.FromString(data)
         response = Response(message)
-        self._head = response.head
         if message.created:
             self._on_created(message, response)
         elif message.watch_id == NO_WATCH and not message.canceled:
             self._on_progress(response)
+        elif message.canceled and (upstream := self._ending.pop(message.watch_id, None)) is not None:
+            self._on_asked_cancel(upstream, response)
         elif (upstream := self._by_id.get(message.watch_id)) is not None:
             if message.canceled:
                 self._on_canceled(upstream, response)
@@ -231,6 +260,10 @@ class SharedWatches:
                 return
             upstream = next(iter(self._creating))  # a refusal names no watch
         del self._creating[upstream]
+        if upstream.on_head is not None:
+            self._forget(upstream)
+            upstream.on_head(response.head)
+            return
         watch = next(iter(upstream.members), None)
         if message.canceled:
             self._forget(upstream)
@@ -252,8 +285,8 @@ class SharedWatches:
             watch.floor = start - 1 if start else response.revision
         watch.is_silent = False
         if watch.is_cancel_asked:
+            upstream.canceled_for = watch.stream, watch.watch_id
             self._drop(watch)
-            watch.stream.client.send_now(response.head + id_field(watch.watch_id) + CANCELED)
             return
         group = self._groups.get(upstream.kind)
         if start and start != response.revision + 1:
@@ -323,6 +356,12 @@ class SharedWatches:
         for watch in list(upstream.members):
             self._end(watch, response.addressed(watch.watch_id))
 
+    def _on_asked_cancel(self, upstream: UpstreamWatch, response: Response) -> None:
+        assert upstream.canceled_for is not None, "somebody asked"
+        stream, watch_id = upstream.canceled_for
+        if stream in self._streams:
+            stream.client.send_now(response.head + id_field(watch_id) + CANCELED)
+
     def _end(self, watch: ClientWatch, message: bytes) -> None:
         watch.upstream = None
         watch.stream.watches.pop(watch.watch_id, None)
@@ -357,17 +396,21 @@ class SharedWatches:
     # --- Upstream watches ----------------------------------------------------------------------------------------
 
     def _begin(self, watch: ClientWatch, start_revision: int) -> None:
-        upstream = UpstreamWatch(self._next_id, watch.kind)
+        upstream = self._create_upstream(watch.kind, watch.request, start_revision)
+        upstream.members[watch] = None
+        watch.upstream = upstream
+
+    def _create_upstream(self, kind: Kind, request: Any, start_revision: int) -> UpstreamWatch:
+        upstream = UpstreamWatch(self._next_id, kind)
         self._next_id += 1
         self._by_id[upstream.id] = upstream
         self._creating[upstream] = None
-        upstream.members[watch] = None
-        watch.upstream = upstream
         create = etcdserverpb.WatchCreateRequest()
-        create.CopyFrom(watch.request)
+        create.CopyFrom(request)
         create.watch_id = upstream.id
         create.start_revision = start_revision
         self._send(etcdserverpb.WatchRequest(create_request=create).SerializeToString())
+        return upstream
 
     def _drop(self, watch: ClientWatch) -> None:
         del watch.stream.watches[watch.watch_id]
@@ -385,6 +428,11 @@ class SharedWatches:
 
     def _cancel_upstream(self, upstream: UpstreamWatch) -> None:
         self._forget(upstream)
+        if upstream.canceled_for is not None:
+            self._ending[upstream.id] = upstream
+        self._send_cancel(upstream)
+
+    def _send_cancel(self, upstream: UpstreamWatch) -> None:
         cancel = etcdserverpb.WatchCancelRequest(watch_id=upstream.id)
         self._send(etcdserverpb.WatchRequest(cancel_request=cancel).SerializeToString())
 

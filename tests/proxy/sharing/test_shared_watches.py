@@ -117,6 +117,10 @@ class World:
         self.clients.append((client, self.shared.open(client)))
         return self.clients[-1]
 
+    def put_elsewhere(self, count: int) -> None:
+        """The revision goes on without an event for anybody here."""
+        self.member.revision += count
+
     def deliver(self, queue: deque[bytes] | None = None) -> None:
         """One response, or all."""
         member = self.member
@@ -251,6 +255,7 @@ def test_refusals_are_the_member_s_words() -> None:
     world.shared.create(stream, create(b"forbidden"))
     world.deliver()
     world.shared.create(stream, create(b"b", watch_id=5))
+    world.deliver()
     assert [(one.watch_id, one.created, one.canceled) for one in client.received] == [
         (5, True, False),
         (-1, True, True),
@@ -272,6 +277,28 @@ def test_a_compacted_past() -> None:
         (False, True, 8),
     ]
     assert world.shared.client_watches == world.shared.upstream_watches == 0
+
+
+@pytest.mark.parametrize("riders", [1, 2])
+def test_a_cancel_is_answered_with_the_revision_of_now(riders: int) -> None:
+    """As the member would answer, though it is not the member that ends the watch."""
+    world = World()
+    clients = [world.client() for _ in range(riders)]
+    for _, stream in clients:
+        world.shared.create(stream, create(b"a", watch_id=4))
+    world.deliver()
+    world.put_elsewhere(7)
+    client, stream = clients[0]
+    world.shared.cancel(stream, 4)
+    world.shared.create(stream, create(b"a", watch_id=4))  # the id is free at once
+    world.shared.create(stream, create(b"b", watch_id=4))
+    world.deliver()
+    told = [(one.watch_id, one.created, one.canceled, one.header.revision) for one in client.received]
+    assert told == [(4, True, False, 10), (4, False, True, 17), (4, True, False, 17), (-1, True, True, 17)]
+    world.member.put(b"a")
+    world.deliver()
+    assert client.revisions(4) == [18]
+    assert world.shared.upstream_watches == 1
 
 
 def test_cancelling() -> None:
