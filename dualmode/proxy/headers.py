@@ -71,6 +71,18 @@ def http_request(head: RequestHead, peer: PeerIdentity) -> list[tuple[bytes, byt
     return kept
 
 
+def upgrade_request(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The same for a WebSocket: the handshake goes on to the member. Whether the page that asks may do so was ours to
+    say, as CORS is."""
+    kept = [pair for pair in fields if pair[0] != b"origin"]
+    return [*kept, (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+
+
+def upgrade_response(fields: Pairs) -> Fields:
+    """The member's yes to a WebSocket."""
+    return http_response(101, fields).plus((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
+
+
 #: Written anew, or of the hop: `expect` is answered by us.
 _REWRITTEN: Final = frozenset({b"host", b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 

@@ -73,7 +73,9 @@ class ReadOnlyGuard:
             if path == _TXN:
                 return self._txn
             return route if path in _HARMLESS else self._grpc
-        if head.method in (b"GET", b"HEAD", b"OPTIONS") or is_harmless_post(path):
+        # A WebSocket begins as a GET and is a POST to the gateway.
+        is_read = head.method in (b"GET", b"HEAD", b"OPTIONS") and head.get(b"upgrade") is None
+        if is_read or is_harmless_post(path):
             return route
         return self._http
 

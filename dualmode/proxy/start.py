@@ -142,7 +142,7 @@ def client_mux(
     logins: Logins | None = None,
 ) -> Mux:
     """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
-    access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
+    access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors), lambda route: route)
     forward = GrpcForwardRoute(upstreams)
     guards: list[Guard] = []
     if settings.is_readonly:

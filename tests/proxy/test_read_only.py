@@ -151,3 +151,15 @@ def test_the_refusals() -> None:
     RefusingRoute(is_grpc=True).serve(link, 1, grpc("/etcdserverpb.KV/Put"), b"")
     RefusingRoute(is_grpc=False).serve(link, 3, http("POST", "/v3/kv/put"), b"")
     assert link is not None
+
+
+def upgrade(path: str) -> RequestHead:
+    return RequestHead(
+        b"GET", b"http", b"here", path.encode(), ((b"connection", b"upgrade"), (b"upgrade", b"websocket"))
+    )
+
+
+def test_a_websocket_is_judged_as_the_post_that_it_becomes() -> None:
+    assert passes(upgrade("/v3/watch"))
+    assert not passes(upgrade("/v3/kv/put?method=GET"))
+    assert not passes(upgrade("/v3/lease/keepalive"))
