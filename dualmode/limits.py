@@ -364,6 +364,8 @@ PROXY_ATTEMPTS: Final = 3
 #: Between two rounds of connecting to all endpoints: at least, when somebody waits, and at most.
 PROXY_ROUND_PAUSE_SECONDS: Final = 0.1
 PROXY_RETRY_SECONDS: Final = 1.0
+#: The longest pause before an endpoint beside the one in use is tried again: when it is back it should soon be used.
+PROXY_LONGEST_RETRY_SECONDS: Final = 15.0
 #: Idle HTTP/1.1 connections kept per endpoint for plain requests.
 PROXY_IDLE_HTTP_CONNECTIONS: Final = 16
 #: Shapes of heads and trailers of answers that are kept, each with its header block.

@@ -232,6 +232,8 @@ GROUPS: Final = (
                    proxy_default="http://127.0.0.1:2379"),
             Option("endpoints-auto-sync-interval", DURATION, "30s", "Ask the cluster for its members (0: never).",
                    PROXY, "3.5"),
+            Option("endpoint-policy", choice("stay", "round-robin", "least-in-flight", "leader-first"), "stay",
+                   "Which member a call goes to. stay: all to one, until it is lost.", PROXY, OURS),
             Option("share-watches", SWITCH, "true", "Equal watches of several clients are one at the members.", PROXY,
                    OURS),
             Option("namespace", TEXT, "", "A prefix of all keys. Not there yet: refused.", PROXY),

@@ -120,6 +120,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         credentials_file=Path(values["user-credentials"]) if values["user-credentials"] else None,
         lets_unknown_users_pass=values["unknown-users"] == "anonymous",
         is_readonly=values["proxy"] == "readonly",
+        endpoint_policy=values["endpoint-policy"],
         shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),

@@ -235,6 +235,7 @@ class ProxySettings:
     credentials_file: Path | None
     lets_unknown_users_pass: bool
     is_readonly: bool
+    endpoint_policy: str  #: a name of `proxy.policies.POLICIES`
     shares_watches: bool  #: identical watches of several clients are one at the members
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes

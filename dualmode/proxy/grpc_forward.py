@@ -47,6 +47,7 @@ class _Call:
     __slots__ = (
         "_attempts",
         "_body",
+        "_chosen",
         "_head",
         "_held_from_client",
         "_held_from_server",
@@ -72,6 +73,8 @@ class _Call:
         self.head = head
         self.from_client = _FromClient(self)
         self.from_server = _FromServer(self)
+        #: Where it is to go.
+        self._chosen: UpstreamConnection | None = None
         #: The member's side; None while the call waits for a connection.
         self.connection: UpstreamConnection | None = None
         self.server_stream = 0
@@ -94,22 +97,23 @@ class _Call:
     def begin(self) -> None:
         """Opens the stream to a member when this read is handled (then a unary request is here as a whole), or when
         there is a member."""
-        connection = self._upstreams.ready
-        if connection is None:
+        chosen = self._chosen = self._upstreams.for_call(self.head.path)
+        if chosen is None:
             self._upstreams.when_ready(self._on_ready)
         else:
-            connection.at_flush(self._try_to_open)
+            chosen.at_flush(self._try_to_open)
 
     def _try_to_open(self) -> None:
-        connection = self._upstreams.ready
+        chosen = self._chosen
+        assert chosen is not None, "it was chosen"
         if self._is_over:
             return
-        if connection is None:
-            self._upstreams.when_ready(self._on_ready)
-        elif connection.can_open_stream:
-            self._open(connection)
+        if chosen.can_open_stream:
+            self._open(chosen)
+        elif chosen.is_open:
+            chosen.when_room(self.begin)
         else:
-            connection.when_room(self.begin)
+            self.begin()
 
     def _on_ready(self, connection: UpstreamConnection | None) -> None:
         if connection is not None:

@@ -86,7 +86,7 @@ class HttpForwardRoute:
     async def _forward(self, exchange: Exchange) -> None:
         with exchange.scope:
             faults = []
-            for target in self._upstreams.order():
+            for target in self._upstreams.order_for(exchange.head.path):
                 try:
                     response = await self._send(exchange, target)
                 except _NOT_CONNECTED as error:

@@ -21,7 +21,7 @@ from dualmode.rpc.status import error_only
 
 REFUSAL: Final = RpcError(Code.PERMISSION_DENIED, "dualmode: this proxy is read-only")
 #: Beside the reads that may be sent again: streams, and what is asked of a member itself.
-_HARMLESS: Final = READS | {
+HARMLESS: Final = READS | {
     b"/etcdserverpb.Watch/Watch",
     b"/etcdserverpb.KV/RangeStream",
     b"/etcdserverpb.Maintenance/Snapshot",
@@ -72,7 +72,7 @@ class ReadOnlyGuard:
         if (head.get(b"content-type") or b"").startswith(b"application/grpc"):
             if path == _TXN:
                 return self._txn
-            return route if path in _HARMLESS else self._grpc
+            return route if path in HARMLESS else self._grpc
         # A WebSocket begins as a GET and is a POST to the gateway.
         is_read = head.method in (b"GET", b"HEAD", b"OPTIONS") and head.get(b"upgrade") is None
         if is_read or is_harmless_post(path):

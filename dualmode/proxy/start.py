@@ -32,8 +32,10 @@ from dualmode.proxy.identity.logins import Logins
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
 from dualmode.proxy.own_pages import own_pages
+from dualmode.proxy.policies import POLICIES
 from dualmode.proxy.read_only import ReadOnlyGuard
 from dualmode.proxy.sharing.watch_service import SharedWatchService
+from dualmode.proxy.spread import Spread
 from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
@@ -69,7 +71,8 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     except BaseException:
         serving.abandon()
         raise
-    upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds)
+    spread = None if settings.endpoint_policy == "stay" else Spread(POLICIES[settings.endpoint_policy])
+    upstreams = Upstreams(targets, tls, client_engine(settings), outbox, settings.dial_timeout_seconds, spread)
     upstreams.on_change = finder.look_now
     # TLS contexts of its own: httpx sets the protocols offered (ALPN) on those that it is given.
     transports = HttpTransports(upstream_tls(settings.upstream_tls, targets), settings.dial_timeout_seconds)

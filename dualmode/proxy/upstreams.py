@@ -2,7 +2,8 @@
 
 All calls go to one endpoint as long as it serves. Spreading them would let one client's reads jump between members that
 are not equally far (a serializable read may then go back in time); a fleet of proxies spreads by starting at different
-endpoints.
+endpoints. Who wants it all the same gets a `Spread` (`--endpoint-policy`); watches and what the proxy asks for itself
+stay at the endpoint in use.
 
 A round tries the endpoints in turn, beginning behind the one that failed. Who needs a connection while there is none
 waits for the end of the round that is under way, or of one that begins at once; when it fails they are told why.
@@ -21,6 +22,7 @@ from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls
 from dualmode.errors import Code, PeerError, RpcError
 from dualmode.http.interface import HttpClientConnection
+from dualmode.proxy.spread import Spread
 from dualmode.urls import Url
 
 _log = log.get("proxy")
@@ -39,12 +41,15 @@ class Upstreams:
         make_http: Callable[[], HttpClientConnection],
         outbox: Outbox,
         dial_timeout_seconds: float = limits.CONNECT_TIMEOUT_SECONDS,
+        spread: Spread | None = None,
     ) -> None:
         self._targets = deque(targets)
         self._tls = tls
         self._make_http = make_http
         self._outbox = outbox
         self._dial_timeout_seconds = dial_timeout_seconds
+        self.spread = spread
+        self._nursery: trio.Nursery | None = None
         self._current: UpstreamConnection | None = None
         self._waiting: list[WhenReady] = []
         self._wanted = trio.Event()
@@ -81,6 +86,26 @@ class Upstreams:
             else:
                 current.close()
         self._wanted.set()
+        self._spread_out()
+
+    def connections(self) -> list[UpstreamConnection]:
+        """All that calls may go to, the one in use first."""
+        ready = self.ready
+        used = [] if ready is None else [ready]
+        return used if self.spread is None else [*used, *self.spread.connections()]
+
+    def for_call(self, path: bytes) -> UpstreamConnection | None:
+        """The connection that a call to this path goes to, if there is one."""
+        return self.ready if self.spread is None else self.spread.pick(path, self.ready)
+
+    def order_for(self, path: bytes) -> list[Url]:
+        """The endpoints in the order in which a plain request to this path tries them."""
+        order = self.order()
+        chosen = self.spread and self.spread.pick(path, self.ready)
+        if chosen and chosen.target in order:
+            order.remove(chosen.target)
+            order.insert(0, chosen.target)
+        return order
 
     def when_ready(self, call: WhenReady) -> None:
         """Calls once: with a connection, or with None at the end of a round without one."""
@@ -115,10 +140,11 @@ class Upstreams:
 
     async def run(self) -> None:
         """Keeps a connection as long as it is not cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._outbox.start(nursery)
+        async with trio.open_nursery() as self._nursery:
+            self._outbox.start(self._nursery)
             while True:
-                self._current = await self._round(nursery)
+                self._current = await self._round()
+                self._spread_out()
                 self._tell()
                 self.on_change()
                 if self._current is not None:
@@ -136,19 +162,22 @@ class Upstreams:
         if self._targets and self._targets[0] == connection.target:
             self._targets.rotate(-1)
 
-    async def _round(self, nursery: trio.Nursery) -> UpstreamConnection | None:
+    def _spread_out(self) -> None:
+        if self.spread is not None and self._nursery is not None:
+            used = self._current.target if self._current is not None and self._current.is_open else None
+            self.spread.keep(self.order(), used, self._nursery, self._connect)
+
+    async def _connect(self, target: Url) -> UpstreamConnection:
+        assert self._nursery is not None, "it runs"
+        start_task = self._nursery.start_soon
+        return await connect(target, self._tls, self._make_http, self._outbox, start_task, self._dial_timeout_seconds)
+
+    async def _round(self) -> UpstreamConnection | None:
         """Tries every endpoint once. The one that answers comes first from now on."""
         faults = []
         for _ in range(len(self._targets)):
             try:
-                connection = await connect(
-                    self._targets[0],
-                    self._tls,
-                    self._make_http,
-                    self._outbox,
-                    nursery.start_soon,
-                    self._dial_timeout_seconds,
-                )
+                connection = await self._connect(self._targets[0])
             except PeerError as error:
                 faults.append(str(error))
                 self._targets.rotate(-1)

@@ -22,7 +22,7 @@ class FakeMember:
 
     def __init__(self) -> None:
         self.ready: FakeMember | None = self
-        self.can_open_stream = True
+        self.has_room = True
         self.sink: Any = None
         #: (body, end) of each stream that was opened, then what followed.
         self.opened: list[tuple[bytes, bool]] = []
@@ -30,6 +30,17 @@ class FakeMember:
         self.resets: list[int] = []
         self.acknowledged_bytes = 0
         self._calls: list[Callable[..., None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self.ready is not None
+
+    @property
+    def can_open_stream(self) -> bool:
+        return self.is_open and self.has_room
+
+    def for_call(self, path: bytes) -> FakeMember | None:
+        return self.ready
 
     def at_flush(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
@@ -107,11 +118,11 @@ def test_a_call_that_is_given_up_before_it_leaves_never_does() -> None:
 
 def test_a_call_waits_for_room_and_for_a_member() -> None:
     case = Case()
-    case.member.can_open_stream = False
+    case.member.has_room = False
     case.ask()
     case.member.ready = None
     case.member.turn()  # there is room, it seems; but when the call wants to leave nobody is there
-    case.member.ready, case.member.can_open_stream = case.member, True
+    case.member.ready, case.member.has_room = case.member, True
     for _ in range(2):
         case.member.turn()
     assert case.member.opened == [(b"question", True)]
