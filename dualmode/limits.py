@@ -453,5 +453,13 @@ PROXY_LOGIN_SECONDS: Final = 10.0
 PROXY_USERS_LOOK_SECONDS: Final = 1.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
+#: Answers that a proxy keeps: each has a watch at the member. And the largest that is worth keeping.
+PROXY_CACHED_ANSWERS: Final = 10_000
+PROXY_CACHED_ANSWER_BYTES: Final = 1 * MIB
+#: How long an answer is kept that no event ends; a user's for less, since what they may read can change without one.
+PROXY_CACHE_SECONDS: Final = 300.0
+PROXY_CACHE_USER_SECONDS: Final = 5.0
+#: Callers whose answers are kept: each has a watch stream at the member.
+PROXY_CACHE_LISTENERS: Final = 256
 #: Between two looks of the autopilot.
 AUTOPILOT_SECONDS: Final = 1.0

@@ -325,6 +325,14 @@ def _no_loop(values: Values) -> Faults:
             yield f"endpoint {url} is where this proxy itself listens"
 
 
+@_checks("cache-bytes", "share-watches", "namespace", modes=PROXY)
+def _cache_needs_watches(values: Values) -> Faults:
+    if values["cache-bytes"] and not values["share-watches"]:
+        yield "--cache-bytes needs --share-watches, which tells it what has changed"
+    if values["cache-bytes"] and values["namespace"]:
+        yield "--cache-bytes does not go with --namespace"
+
+
 @_checks("user-credentials", "client-cert-auth", "trusted-ca-file", modes=PROXY)
 def _credentials_need_certificates(values: Values) -> Faults:
     if values["user-credentials"] and not (values["client-cert-auth"] or values["trusted-ca-file"]):

@@ -236,6 +236,8 @@ GROUPS: Final = (
                    "Which member a call goes to. stay: all to one, until it is lost.", PROXY, OURS),
             Option("share-watches", SWITCH, "true", "Equal watches of several clients are one at the members.", PROXY,
                    OURS),
+            Option("cache-bytes", COUNT, "0", "Keep answers to serializable reads, up to so much in all (0: none).",
+                   PROXY, OURS),
             Option("namespace", TEXT, "", "A prefix of all keys. Not there yet: refused.", PROXY),
             Option("cert", FILE, "", "Our certificate toward the members; one without a common name.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),

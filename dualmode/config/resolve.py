@@ -122,6 +122,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         is_readonly=values["proxy"] == "readonly",
         endpoint_policy=values["endpoint-policy"],
         shares_watches=values["share-watches"],
+        cache_bytes=values["cache-bytes"],
         refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),
         advertise_client_urls=_given_urls(values, "advertise-client-urls"),

@@ -237,6 +237,7 @@ class ProxySettings:
     is_readonly: bool
     endpoint_policy: str  #: a name of `proxy.policies.POLICIES`
     shares_watches: bool  #: identical watches of several clients are one at the members
+    cache_bytes: int  #: of answers to serializable reads that are kept; 0: none
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
     advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded

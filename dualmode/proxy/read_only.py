@@ -15,6 +15,7 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import Fields, RequestHead
 from dualmode.http.routing import Link, PeerIdentity, Route, Sink
+from dualmode.proxy.gathered import pass_on
 from dualmode.proxy.reads import READS
 from dualmode.rpc.json_paths import ALIASES, PREFIX
 from dualmode.rpc.status import error_only
@@ -122,11 +123,7 @@ class ReadOnlyTxnRoute:
         if not is_read_only_txn(body):
             link.respond(stream_id, error_only(REFUSAL), b"")
             return None
-        sink = self._forward.serve(link, stream_id, head, b"")
-        assert sink is not None, "a forwarded call takes its body in pieces"
-        sink.on_data(body, 0)
-        sink.on_end(())
-        return sink
+        return pass_on(self._forward, link, stream_id, head, body)
 
     def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """See routing.Route."""

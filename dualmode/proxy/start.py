@@ -23,6 +23,7 @@ from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
 from dualmode.peer.client import PeerClient
+from dualmode.proxy.cache.route import RANGE, CachedRangeRoute
 from dualmode.proxy.cluster_file import ClusterFile
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
 from dualmode.proxy.health_watch import HealthWatch
@@ -156,8 +157,12 @@ def client_mux(
     builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports))
     for guard in guards:
         builder.guard(guard)
-    for path, route in own_pages(upstreams, watches).items():
-        builder.path(path, route)
+    cached = None
+    if watches is not None and settings.cache_bytes:
+        cached = CachedRangeRoute(forward, watches, settings.cache_bytes)
+        builder.grpc(RANGE, cached)
+    for path, page in own_pages(upstreams, watches, None if cached is None else cached.cache).items():
+        builder.path(path, page)
     if watches is not None:
         for path, route in grpc_routes(MethodTable(watches.methods())).items():
             builder.grpc(path, route)

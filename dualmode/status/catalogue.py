@@ -121,6 +121,10 @@ _PROXY: Final = (
     Family("dualmode_proxy_rounds_failed_total", COUNTER, "Rounds in which no endpoint could be reached."),
     Family("dualmode_proxy_client_watches", GAUGE, "Watches of clients."),
     Family("dualmode_proxy_member_watches", GAUGE, "Watches at the members that they ride on."),
+    Family("etcd_grpc_proxy_cache_hits_total", GAUGE, "Serializable reads that were answered from the cache."),
+    Family("etcd_grpc_proxy_cache_misses_total", GAUGE, "Those that were not."),
+    Family("etcd_grpc_proxy_cache_keys_total", GAUGE, "Answers in the cache."),
+    Family("dualmode_proxy_cache_bytes", GAUGE, "Their size."),
     Family("etcd_grpc_proxy_watchers_coalescing_total", GAUGE, "Watchers that share an upstream watch."),
 )
 

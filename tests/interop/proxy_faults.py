@@ -25,6 +25,7 @@ import click
 import grpc
 
 from dualmode.api import etcdserverpb as pb
+from dualmode.proxy.policies import POLICIES
 from tests.interop.clusters.cluster import Cluster, eventually
 from tests.interop.grpc_client import Client, stream_call
 from tests.interop.servers import Server, start_proxy
@@ -159,12 +160,12 @@ def _first_difference(heard: list[tuple[int, bytes]], history: list[tuple[int, b
     return f"{len(heard)} events heard, {len(history)} in the history"
 
 
-def run(directory: Path, program: str, rounds: int) -> dict[str, int]:
+def run(directory: Path, program: str, rounds: int, policy: str = "stay") -> dict[str, int]:
     """All of it."""
     with Cluster(directory, ("--heartbeat-interval=50", "--election-timeout=500")) as cluster:
         cluster.start_new({f"m{number}": program for number in range(3)})
         cluster.wait_for_leader()
-        with _proxy(directory, cluster) as proxy:
+        with _proxy(directory, cluster, policy) as proxy:
             stop = threading.Event()
             writers = [Writer(proxy.target, number, stop) for number in range(4)]
             stop_watching = threading.Event()
@@ -185,9 +186,10 @@ def run(directory: Path, program: str, rounds: int) -> dict[str, int]:
         return check(cluster, program, writers, watchers)
 
 
-def _proxy(directory: Path, cluster: Cluster) -> Server:
+def _proxy(directory: Path, cluster: Cluster, policy: str) -> Server:
     endpoints = ",".join(f"http://{member.target}" for member in cluster.members.values())
-    return start_proxy(directory, endpoints, flags=("--endpoints-auto-sync-interval=500ms",))
+    flags = ("--endpoints-auto-sync-interval=500ms", f"--endpoint-policy={policy}")
+    return start_proxy(directory, endpoints, flags=flags)
 
 
 def _are_acknowledged(writers: list[Writer]) -> bool:
@@ -199,10 +201,11 @@ def _are_acknowledged(writers: list[Writer]) -> bool:
 @click.command()
 @click.option("--program", default="etcd", type=click.Choice(["etcd", "dualmode"]))
 @click.option("--rounds", default=3)
-def main(program: str, rounds: int) -> None:
+@click.option("--policy", default="stay", type=click.Choice(list(POLICIES)), help="Which member a call goes to.")
+def main(program: str, rounds: int, policy: str) -> None:
     """Faults behind a proxy."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in run(Path(folder), program, rounds).items():
+        for name, count in run(Path(folder), program, rounds, policy).items():
             click.echo(f"{name}: {count}")
 
 

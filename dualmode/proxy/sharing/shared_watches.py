@@ -213,6 +213,12 @@ class SharedWatches:
         upstream.on_head = on_head
         self._send_cancel(upstream)
 
+    def forget(self, stream: ClientStream, watch_id: int) -> None:
+        """Ends a watch whose client wants no answer to that."""
+        watch = stream.watches.get(watch_id)
+        if watch is not None:
+            self._drop(watch)
+
     def request_progress(self, stream: ClientStream) -> None:
         """Does a WatchProgressRequest: answered when the member says how far everything is; a stream without watches is
         not answered."""

@@ -14,7 +14,7 @@ from dualmode.client.calls import ClientStream as UpstreamCall
 from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
-from dualmode.http.interface import Fields
+from dualmode.http.interface import Fields, RequestHead
 from dualmode.proxy.member_finder import request_head
 from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
 from dualmode.proxy.upstreams import Upstreams
@@ -33,7 +33,7 @@ class SharedWatchService:
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
-        self._shared: dict[Identity, _Shared] = {}
+        self._shared: dict[Identity, SharedStream] = {}
         self._nursery: trio.Nursery | None = None
 
     def methods(self) -> list[Method]:
@@ -75,11 +75,9 @@ class SharedWatchService:
             while stream.is_open:
                 await changed.wait()
         finally:
-            watches.close(client)
-            if watches.is_empty:
-                shared.end()
+            shared.leave(client)
 
-    async def _for(self, stream: ServerStream) -> _Shared:
+    async def _for(self, stream: ServerStream) -> SharedStream:
         identity: Identity = tuple(stream.metadata.get(name) for name in _IDENTIFYING)
         shared = self._shared.get(identity)
         if shared is None or shared.is_over:
@@ -89,7 +87,17 @@ class SharedWatchService:
                 shared = self._open(identity, connection)
         return shared
 
-    def _open(self, identity: Identity, connection: UpstreamConnection) -> _Shared:
+    def shared_now(self, identity: Identity) -> SharedStream | None:
+        """The stream of this identity, opened if that needs no waiting."""
+        shared = self._shared.get(identity)
+        if shared is not None and not shared.is_over:
+            return shared
+        connection = self._upstreams.ready
+        if connection is None or not connection.can_open_stream:
+            return None
+        return self._open(identity, connection)
+
+    def _open(self, identity: Identity, connection: UpstreamConnection) -> SharedStream:
         assert self._nursery is not None, "the service runs"
         more = [
             (name.encode(), value.encode("utf-8", "surrogateescape"))
@@ -97,16 +105,18 @@ class SharedWatchService:
             if value is not None
         ]
         head = request_head(connection.target, self._upstreams.scheme, _PATH)
-        shared = self._shared[identity] = _Shared(connection, head.plus(*more), lambda: self._forget(identity, shared))
+        shared = self._shared[identity] = SharedStream(
+            connection, head.plus(*more), lambda: self._forget(identity, shared)
+        )
         self._nursery.start_soon(shared.run)
         return shared
 
-    def _forget(self, identity: Identity, shared: _Shared) -> None:
+    def _forget(self, identity: Identity, shared: SharedStream) -> None:
         if self._shared.get(identity) is shared:
             del self._shared[identity]
 
 
-class _Shared:
+class SharedStream:
     """One user's upstream stream, and the watches on it."""
 
     def __init__(self, connection: UpstreamConnection, head: Fields, on_end: Callable[[], None]) -> None:
@@ -129,8 +139,13 @@ class _Shared:
             self._room = trio.Event()
             await self._room.wait()
 
-    def end(self) -> None:
-        """Nobody is left."""
+    def leave(self, client: ClientStream) -> None:
+        """A client is gone; the stream ends with the last one."""
+        self.watches.close(client)
+        if self.watches.is_empty:
+            self._end()
+
+    def _end(self) -> None:
         self._finish(RpcError(Code.CANCELLED, "nobody watches any more"))
         self._call.cancel()
 
@@ -171,6 +186,15 @@ class _Shared:
             self._room.set()
             self._on_end()
             self.watches.lost(error)
+
+
+def identity_of(head: RequestHead) -> Identity:
+    """Who makes a call, by its head."""
+    return tuple(value if value is None else value.decode("utf-8", "surrogateescape") for value in _identifying(head))
+
+
+def _identifying(head: RequestHead) -> list[bytes | None]:
+    return [head.get(name.encode()) for name in _IDENTIFYING]
 
 
 def _handle(watches: SharedWatches, client: ClientStream, message: bytes) -> None:
