@@ -441,5 +441,9 @@ PROXY_LOOK_SECONDS: Final = 3.0
 PROXY_HEALTH_SECONDS: Final = 2.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
+#: Descriptors of one relayed connection of the TCP gateway: the client's and the remote's.
+GATEWAY_DESCRIPTORS_PER_RELAY: Final = 2
+#: `--retry-delay` may be no shorter: below it a member that is down would be dialled without a pause.
+GATEWAY_RETRY_DELAY_SECONDS: Final = 0.1
 #: Between two looks of the autopilot.
 AUTOPILOT_SECONDS: Final = 1.0

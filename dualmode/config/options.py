@@ -230,6 +230,9 @@ GROUPS: Final = (
         (
             Option("endpoints", ENDPOINTS, "", "Members to forward to.", PROXY, OURS,
                    proxy_default="http://127.0.0.1:2379"),
+            Option("mode", choice("http", "tcp"), "http",
+                   "http: calls are read and forwarded. tcp: bytes are relayed unread, as by etcd's gateway.", PROXY,
+                   OURS),
             Option("endpoints-auto-sync-interval", DURATION, "30s", "Ask the cluster for its members (0: never).",
                    PROXY, "3.5"),
             Option("share-watches", SWITCH, "true", "Equal watches of several clients are one at the members.", PROXY,
@@ -265,8 +268,7 @@ GROUPS: Final = (
                    ignored="keys are not owned by proxies here"),
             Option("experimental-enable-grpc-logging", SWITCH, "false", "Log every call.", PROXY, "3.6",
                    ignored="calls are counted in /metrics, not logged"),
-            Option("retry-delay", DURATION, "1m", "Of the TCP gateway.", PROXY,
-                   ignored="when no member can be reached, all are tried again every second or at the next call"),
+            Option("retry-delay", DURATION, "1m", "tcp: a member that was lost is tried again after this.", PROXY),
         ),
     ),
     Group(

@@ -117,6 +117,8 @@ def proxy_settings(values: Values) -> ProxySettings:
         upstream_tls=UpstreamTls(
             values["cert"], values["key"], values["cacert"], skip_verify=values["insecure-skip-tls-verify"]
         ),
+        relays_bytes=values["mode"] == "tcp",
+        retry_delay_seconds=_seconds(values, "retry-delay"),
         is_readonly=values["proxy"] == "readonly",
         shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),

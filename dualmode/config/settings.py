@@ -231,6 +231,8 @@ class ProxySettings:
     srv_name: str
     allows_insecure_srv: bool
     upstream_tls: UpstreamTls
+    relays_bytes: bool  #: --mode tcp: nothing that passes through is read
+    retry_delay_seconds: float  #: of --mode tcp: until a member that could not be connected is tried again
     is_readonly: bool
     shares_watches: bool  #: identical watches of several clients are one at the members
     refresh_seconds: float  #: between two looks at the member list; 0: never

@@ -121,6 +121,13 @@ _PROXY: Final = (
     Family("dualmode_proxy_rounds_failed_total", COUNTER, "Rounds in which no endpoint could be reached."),
     Family("dualmode_proxy_client_watches", GAUGE, "Watches of clients."),
     Family("dualmode_proxy_member_watches", GAUGE, "Watches at the members that they ride on."),
+    Family("dualmode_gateway_endpoints", GAUGE, "Endpoints of the TCP gateway."),
+    Family("dualmode_gateway_endpoints_active", GAUGE, "Those that could be connected when they were last tried."),
+    Family("dualmode_gateway_connections", GAUGE, "Connections that are open."),
+    Family("dualmode_gateway_connections_total", COUNTER, "Connections that were taken."),
+    Family("dualmode_gateway_connections_refused_total", COUNTER, "Connections closed because no endpoint was left."),
+    Family("dualmode_gateway_sent_bytes_total", COUNTER, "Bytes from clients to members."),
+    Family("dualmode_gateway_received_bytes_total", COUNTER, "Bytes from members to clients."),
     Family("etcd_grpc_proxy_watchers_coalescing_total", GAUGE, "Watchers that share an upstream watch."),
 )
 

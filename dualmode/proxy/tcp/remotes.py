@@ -40,7 +40,7 @@ class Remotes:
 
     def __init__(self, remotes: Iterable[Remote], retry_delay_seconds: float) -> None:
         self._remotes = tuple({remote.url.address: remote for remote in remotes}.values())
-        self._retry_delay_seconds = retry_delay_seconds
+        self.retry_delay_seconds = retry_delay_seconds
         #: Of the inactive ones: when each is to be probed.
         self._probe_at: dict[Remote, float] = {}
         self._turn = 0
@@ -75,7 +75,7 @@ class Remotes:
     def failed(self, remote: Remote, now: float) -> bool:
         """It could not be connected: it is left alone for the retry delay. Whether it was active until now."""
         was_active = remote not in self._probe_at
-        self._probe_at[remote] = now + self._retry_delay_seconds
+        self._probe_at[remote] = now + self.retry_delay_seconds
         return was_active
 
     def reached(self, remote: Remote) -> bool:
