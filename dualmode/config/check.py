@@ -337,7 +337,10 @@ def _resolver(values: Values) -> Faults:
         yield 'invalid advertise-client-url ""'
 
 
-@_checks("mode", *tcp_mode.REFUSED, "listen-client-urls", "listen-metrics-urls", "endpoints", modes=PROXY)
+_OF_TCP_MODE: Final = ("mode", *tcp_mode.REFUSED, "listen-client-urls", "listen-metrics-urls", "endpoints")
+
+
+@_checks(*_OF_TCP_MODE, "discovery-srv", "initial-cluster", "initial-advertise-peer-urls", modes=PROXY)
 def _tcp_mode(values: Values) -> Faults:
     if values["mode"] == "tcp":
         yield from tcp_mode.faults(values)

@@ -17,6 +17,7 @@ from dualmode.config.kinds import (
     ENDPOINTS,
     FILE,
     LIST,
+    LISTEN_URLS,
     MILLISECONDS,
     NUMBER,
     SECONDS,
@@ -73,7 +74,7 @@ GROUPS: Final = (
     Group(
         "Listeners",
         (
-            Option("listen-client-urls", URLS, "http://localhost:2379",
+            Option("listen-client-urls", LISTEN_URLS, "http://localhost:2379",
                    "Where clients are served: gRPC, JSON, metrics and health on one port. http and https may share it.",
                    BOTH, also=("listen-addr",), proxy_default="http://127.0.0.1:23790"),
             Option("listen-client-http-urls", URLS, "",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from dualmode.config.resolve import member_peer_urls
 from dualmode.config.values import Values
 
 _CALLS: Final = "calls pass through unread"
@@ -54,8 +55,8 @@ def faults(values: Values) -> Iterator[str]:
         for url in values[name]:
             if url.is_tls:
                 yield f"--{name} {url} does not go with --mode tcp, where TLS is not ours: write http://{url.address}"
-    if not (values["endpoints"] or values["discovery-srv"]):
-        yield "--mode tcp needs --endpoints or --discovery-srv: it asks no member where the others are"
+    if member_peer_urls(values):
+        yield "--mode tcp needs --endpoints or --discovery-srv: it asks no member for the others"
 
 
 def _asks_for_it(name: str, values: Values) -> bool:

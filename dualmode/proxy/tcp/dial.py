@@ -7,6 +7,7 @@ this machine, that has run out of descriptors.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -39,7 +40,14 @@ async def dial(remote: Remote, timeout_seconds: float) -> trio.SocketStream:
         for fault in faults:
             if fault.errno in SHORTAGES:
                 raise fault from None
-        raise PeerError("; ".join(dict.fromkeys(fault.strerror or str(fault) for fault in faults))) from None
+        raise PeerError("; ".join(dict.fromkeys(map(_text, faults)))) from None
+
+
+def _text(fault: OSError) -> str:
+    """Without the address, which trio puts in front and the caller knows. Numbers below 0 are of name resolution."""
+    if fault.errno is not None and fault.errno > 0:
+        return os.strerror(fault.errno)
+    return fault.strerror or str(fault)
 
 
 def _single(error: OSError) -> Iterator[OSError]:

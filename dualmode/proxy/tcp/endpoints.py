@@ -14,11 +14,9 @@ from dualmode.urls import Url, parse_address
 
 
 async def find_remotes(settings: ProxySettings, lookup: RecordLookup = look_up_records) -> list[Remote]:
-    """Raises StartError when there are none."""
+    """Raises StartError when there are none, or their names cannot be dialled."""
     if settings.srv_domain:
         return await _by_srv(settings, lookup)
-    if not settings.endpoints:
-        raise StartError("--mode tcp needs --endpoints or --discovery-srv: it asks no member for the others")
     return [Remote(parse_address(str(url))) for url in settings.endpoints]
 
 

@@ -56,8 +56,8 @@ class Relay:
 
 async def _carry(source: HalfCloseableStream, target: HalfCloseableStream, counted: Counter) -> None:
     while data := await source.receive_some(limits.RECEIVE_BYTES):
-        await target.send_all(data)
         counted.value += len(data)
+        await target.send_all(data)
     await target.send_eof()
 
 
