@@ -64,6 +64,7 @@ def test_a_member_is_lost_and_comes_back(tmp_path: Path, program: str) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.start_new({"e0": "etcd", "e1": "dualmode", "e2": "etcd"})
         cluster.wait_for_leader()
+        cluster.move_leader("e2")  # who stays: what a lost leader costs is not the gateway's to show
         first, second = cluster.members["e0"], cluster.members["e1"]
         flags = f"--endpoints={first.target},http://{second.target}", "--retry-delay=300ms"
         with Gateway(program, tmp_path, *flags) as gateway:
@@ -71,14 +72,12 @@ def test_a_member_is_lost_and_comes_back(tmp_path: Path, program: str) -> None:
             # A new connection for each call: they take turns.
             assert {member_of(gateway) for _ in range(4)} == {first.id, second.id}
             cluster.kill("e0")
-            cluster.wait_for_leader(among={"e1", "e2"})
             for number in range(3):
                 assert said(gateway.target, "put", "a", f"after {number}") == "OK"
             assert {member_of(gateway) for _ in range(3)} == {second.id}
             cluster.restart("e0")
             eventually(lambda: member_of(gateway) == first.id, "the first member is used again")
             cluster.kill("e1")
-            cluster.wait_for_leader(among={"e0", "e2"})
             assert said(gateway.target, "get", "a", "--print-value-only") == "after 2"
 
 
