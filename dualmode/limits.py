@@ -461,5 +461,9 @@ PROXY_CACHE_SECONDS: Final = 300.0
 PROXY_CACHE_USER_SECONDS: Final = 5.0
 #: Callers whose answers are kept: each has a watch stream at the member.
 PROXY_CACHE_LISTENERS: Final = 256
+#: Descriptors of one relayed connection of the TCP gateway: the client's and the remote's.
+GATEWAY_DESCRIPTORS_PER_RELAY: Final = 2
+#: `--retry-delay` may be no shorter: below it a member that is down would be dialled without a pause.
+GATEWAY_RETRY_DELAY_SECONDS: Final = 0.1
 #: Between two looks of the autopilot.
 AUTOPILOT_SECONDS: Final = 1.0

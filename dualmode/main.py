@@ -3,7 +3,8 @@
     main(argv)                     sub-command, then flags > environment > file
       serve                        look at the data dir: member/, proxy/, both (fatal), or new
         member.start.run           or
-        proxy.start.run            each under lifecycle.run: ready, stopped, signals, exit code
+        proxy.start.run            or
+        proxy.tcp.start.run        each under lifecycle.run: ready, stopped, signals, exit code
 
 Modes and tools are imported when they are needed: `--help` and faults of the configuration never load trio.
 """
@@ -124,6 +125,10 @@ def _run_mode(settings: MemberSettings | ProxySettings) -> int:
         from dualmode.member.start import run as run_member
 
         return lifecycle.run(lambda *, ready: run_member(settings, ready=ready))
+    if settings.relays_bytes:
+        from dualmode.proxy.tcp.start import run as run_gateway
+
+        return lifecycle.run(lambda *, ready: run_gateway(settings, ready=ready))
     from dualmode.proxy.start import run as run_proxy
 
     return lifecycle.run(lambda *, ready: run_proxy(settings, ready=ready))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dualmode import limits
+from dualmode.config import tcp_mode
 from dualmode.config.features import parse_gates
 from dualmode.config.option import BOTH, MEMBER, PROXY, Mode
 from dualmode.config.resolve import member_peer_urls, retention
@@ -348,3 +349,18 @@ def _resolver(values: Values) -> Faults:
         yield f'invalid resolver-prefix "{prefix}"'
     if prefix and not values.is_given("advertise-client-urls"):
         yield 'invalid advertise-client-url ""'
+
+
+_OF_TCP_MODE: Final = ("mode", *tcp_mode.REFUSED, "listen-client-urls", "listen-metrics-urls", "endpoints")
+
+
+@_checks(*_OF_TCP_MODE, "discovery-srv", "initial-cluster", "initial-advertise-peer-urls", modes=PROXY)
+def _tcp_mode(values: Values) -> Faults:
+    if values["mode"] == "tcp":
+        yield from tcp_mode.faults(values)
+
+
+@_checks("retry-delay", modes=PROXY)
+def _retry_delay(values: Values) -> Faults:
+    if values["retry-delay"] <= 0:
+        yield "--retry-delay must be more than 0"

@@ -56,6 +56,7 @@ dualmode proxy: a gateway in front of members, ours or etcd's.
 Examples:
   dualmode proxy                                  from 127.0.0.1:23790 to the member on 127.0.0.1:2379
   dualmode proxy --endpoints https://10.0.0.1:2379 --cacert ca.pem --cert client.pem --key client-key.pem
+  dualmode proxy --mode tcp --endpoints 10.0.0.1:2379,10.0.0.2:2379     bytes unread, as `etcd gateway start`
   etcdctl --endpoints 127.0.0.1:23790 get hello""",
 }
 

@@ -64,6 +64,11 @@ def _parse_endpoints(text: str) -> tuple[Url, ...]:
     return tuple(dict.fromkeys(parse_endpoint(part) for part in _parse_list(text)))
 
 
+def _parse_listen_urls(text: str) -> tuple[Url, ...]:
+    """As URLs, and the bare `host:port` that `--listen-addr` of etcd's proxies takes."""
+    return tuple(sorted({parse_endpoint(part) for part in text.split(",")}, key=str)) if text.strip() else ()
+
+
 def _join(values: Iterable[object]) -> str:
     return ",".join(map(str, values))
 
@@ -94,5 +99,6 @@ SECONDS: Final = Kind("seconds", "S", _parse_count)
 DURATION: Final = Kind("duration", "DURATION", parse_duration, format_duration, lambda nanoseconds: f"{nanoseconds}ns")
 LIST: Final = Kind("list", "A,B", _parse_list, _join)
 URLS: Final = Kind("URLs", "URL,URL", parse_urls, _join)
+LISTEN_URLS: Final = Kind("listen URLs", "URL,URL", _parse_listen_urls, _join)
 ENDPOINTS: Final = Kind("endpoints", "URL,URL", _parse_endpoints, _join)
 CLUSTER: Final = Kind("cluster", "NAME=URL,...", parse_initial_cluster, _show_cluster)

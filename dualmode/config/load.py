@@ -18,6 +18,7 @@ from dualmode.config.option import Mode, Option
 from dualmode.config.options import BY_NAME
 from dualmode.config.resolve import member_settings, proxy_settings
 from dualmode.config.settings import MemberSettings, ProxySettings
+from dualmode.config.tcp_mode import means_nothing
 from dualmode.config.values import Values
 from dualmode.errors import ConfigError
 
@@ -54,6 +55,8 @@ class Loaded:
             elif mode not in option.modes and source.kind != "environment":
                 # An environment may be shared by a member and a proxy; a flag was meant for this process.
                 lines.append(f"{source} means nothing to a {mode}")
+            elif mode is Mode.PROXY and source.kind != "environment" and means_nothing(option.name, self.values):
+                lines.append(f"{source} means nothing with --mode {self.values['mode']}")
         return lines
 
 

@@ -17,6 +17,7 @@ from dualmode.config.kinds import (
     ENDPOINTS,
     FILE,
     LIST,
+    LISTEN_URLS,
     MILLISECONDS,
     NUMBER,
     SECONDS,
@@ -73,7 +74,7 @@ GROUPS: Final = (
     Group(
         "Listeners",
         (
-            Option("listen-client-urls", URLS, "http://localhost:2379",
+            Option("listen-client-urls", LISTEN_URLS, "http://localhost:2379",
                    "Where clients are served: gRPC, JSON, metrics and health on one port. http and https may share it.",
                    BOTH, also=("listen-addr",), proxy_default="http://127.0.0.1:23790"),
             Option("listen-client-http-urls", URLS, "",
@@ -230,6 +231,9 @@ GROUPS: Final = (
         (
             Option("endpoints", ENDPOINTS, "", "Members to forward to.", PROXY, OURS,
                    proxy_default="http://127.0.0.1:2379"),
+            Option("mode", choice("http", "tcp"), "http",
+                   "http: calls are read and forwarded. tcp: bytes are relayed unread, as by etcd's gateway.", PROXY,
+                   OURS),
             Option("endpoints-auto-sync-interval", DURATION, "30s", "Ask the cluster for its members (0: never).",
                    PROXY, "3.5"),
             Option("endpoint-policy", choice("stay", "round-robin", "least-in-flight", "leader-first"), "stay",
@@ -273,8 +277,7 @@ GROUPS: Final = (
                    ignored="keys are not owned by proxies here"),
             Option("experimental-enable-grpc-logging", SWITCH, "false", "Log every call.", PROXY, "3.6",
                    ignored="calls are counted in /metrics, not logged"),
-            Option("retry-delay", DURATION, "1m", "Of the TCP gateway.", PROXY,
-                   ignored="when no member can be reached, all are tried again every second or at the next call"),
+            Option("retry-delay", DURATION, "1m", "tcp: a member that was lost is tried again after this.", PROXY),
         ),
     ),
     Group(

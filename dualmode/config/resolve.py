@@ -119,6 +119,8 @@ def proxy_settings(values: Values) -> ProxySettings:
         ),
         credentials_file=Path(values["user-credentials"]) if values["user-credentials"] else None,
         lets_unknown_users_pass=values["unknown-users"] == "anonymous",
+        relays_bytes=values["mode"] == "tcp",
+        retry_delay_seconds=_seconds(values, "retry-delay"),
         is_readonly=values["proxy"] == "readonly",
         endpoint_policy=values["endpoint-policy"],
         shares_watches=values["share-watches"],

@@ -234,6 +234,8 @@ class ProxySettings:
     #: Users and passwords for the names in clients' certificates; None: certificates say nothing to members.
     credentials_file: Path | None
     lets_unknown_users_pass: bool
+    relays_bytes: bool  #: --mode tcp: nothing that passes through is read
+    retry_delay_seconds: float  #: of --mode tcp: until a member that could not be connected is tried again
     is_readonly: bool
     endpoint_policy: str  #: a name of `proxy.policies.POLICIES`
     shares_watches: bool  #: identical watches of several clients are one at the members

@@ -168,7 +168,7 @@ class Server:
         self.accepted += 1
         place = listener.place
         try:
-            _keep_alive(sock)
+            keep_alive(sock)
             connection = Connection(
                 self, sock, _address_text(address), place.allows_plain, place.allows_tls, self.now()
             )
@@ -222,7 +222,8 @@ async def serve(
         task_status.started(server)
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def keep_alive(sock: socket.socket | trio.socket.SocketType) -> None:
+    """Lets the kernel find out that a peer is gone without a word."""
     if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -125,6 +125,13 @@ _PROXY: Final = (
     Family("etcd_grpc_proxy_cache_misses_total", GAUGE, "Those that were not."),
     Family("etcd_grpc_proxy_cache_keys_total", GAUGE, "Answers in the cache."),
     Family("dualmode_proxy_cache_bytes", GAUGE, "Their size."),
+    Family("dualmode_gateway_endpoints", GAUGE, "Endpoints of the TCP gateway."),
+    Family("dualmode_gateway_endpoints_active", GAUGE, "Those that could be connected when they were last tried."),
+    Family("dualmode_gateway_connections", GAUGE, "Connections that are open."),
+    Family("dualmode_gateway_connections_total", COUNTER, "Connections that were taken."),
+    Family("dualmode_gateway_connections_refused_total", COUNTER, "Connections closed because no endpoint was left."),
+    Family("dualmode_gateway_sent_bytes_total", COUNTER, "Bytes from clients to members."),
+    Family("dualmode_gateway_received_bytes_total", COUNTER, "Bytes from members to clients."),
     Family("etcd_grpc_proxy_watchers_coalescing_total", GAUGE, "Watchers that share an upstream watch."),
 )
 
