@@ -82,7 +82,9 @@ def _without_own(method: str, response: Any) -> None:
         case "MemberList" | "MemberAdd" | "MemberRemove" | "MemberUpdate" | "MemberPromote":
             if method == "MemberAdd":
                 response.member.ClearField("ID")
-            kept = sorted((member.isLearner, member.isLearner and member.peerURLs[0]) for member in response.members)
+            # Itself, and learners that the work has added: a tested cluster may have more voters.
+            own = [one for one in response.members if one.isLearner or response.header.member_id == one.ID]
+            kept = sorted((member.isLearner, member.isLearner and member.peerURLs[0]) for member in own)
             del response.members[:]
             for is_learner, url in kept:
                 response.members.add(isLearner=is_learner, peerURLs=[url] if url else [])

@@ -176,12 +176,12 @@ def crash_rounds(server: Server, rounds: int, seed: int, say: Any = lambda text:
         for writer in writers:
             writer.start()
         time.sleep(draw.uniform(*LOAD_SECONDS))  # how long the load lasts is the point, nothing is waited for
-        server.process.kill()
+        server.kill()
         for writer in writers:
             writer.join(CALL_TIMEOUT_SECONDS + 5)
             assert not writer.is_alive(), "a call hangs although the server is dead"
         started = time.monotonic()
-        server.process.start()
+        server.revive()
         with connect(server) as client:
             revision = check(client, ledgers, revision)
         written = sum(len(ledger.revisions) for ledger in ledgers)

@@ -108,6 +108,14 @@ class Server:
     def stop(self) -> int | None:
         return self.process.stop()
 
+    def kill(self) -> None:
+        """What a crash of everything that keeps data looks like."""
+        self.process.kill()
+
+    def revive(self) -> None:
+        """After `kill`."""
+        self.process.start()
+
     def __enter__(self) -> Server:
         return self
 
