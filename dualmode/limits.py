@@ -441,5 +441,13 @@ PROXY_LOOK_SECONDS: Final = 3.0
 PROXY_HEALTH_SECONDS: Final = 2.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
+#: A proxy that could not announce itself tries again after this (etcd: one try a second), and after ever longer pauses
+#: up to the second number: a cluster that refuses it, for want of rights, is not to be filled with tries.
+PROXY_REGISTER_PAUSE_SECONDS: Final = 1.0
+PROXY_REGISTER_PAUSE_LONGEST_SECONDS: Final = 10.0
+#: The value of an announcement: an address and a name. Longer ones are none.
+PROXY_ANNOUNCEMENT_BYTES: Final = 2 * KIB
+#: Announcements that count under one prefix: MemberList stays below what clients take (4 MiB), whoever writes there.
+PROXY_ANNOUNCEMENTS: Final = 1024
 #: Between two looks of the autopilot.
 AUTOPILOT_SECONDS: Final = 1.0

@@ -121,7 +121,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),
-        advertise_client_urls=_given_urls(values, "advertise-client-urls"),
+        advertise_client_urls=advertised_by_proxy(values),
         resolver_prefix=values["resolver-prefix"],
         resolver_ttl_seconds=values["resolver-ttl"],
         dial_timeout_seconds=values["proxy-dial-timeout"] / 1000,
@@ -146,6 +146,14 @@ def member_peer_urls(values: Values) -> tuple[Url, ...]:
     if not urls and not values["endpoints"]:
         urls = set(values["initial-advertise-peer-urls"])
     return tuple(sorted(urls, key=str))
+
+
+def advertised_by_proxy(values: Values) -> tuple[str, ...]:
+    """By the flag of etcd's gRPC proxy, whose text is what clients are told, or by that of members if it was given."""
+    addresses: tuple[str, ...] = values["advertise-client-url"]
+    if not addresses and values.is_given("advertise-client-urls"):
+        addresses = tuple(map(str, values["advertise-client-urls"]))
+    return addresses
 
 
 def _serving(values: Values) -> ServingSettings:
@@ -260,11 +268,6 @@ def _tls_group(values: Values, prefix: str) -> TlsGroup:
         min_version=values["tls-min-version"],
         max_version=values["tls-max-version"],
     )
-
-
-def _given_urls(values: Values, name: str) -> tuple[Url, ...]:
-    urls: tuple[Url, ...] = values[name] if values.is_given(name) else ()
-    return urls
 
 
 def _seconds(values: Values, name: str) -> float:

@@ -235,8 +235,8 @@ class ProxySettings:
     shares_watches: bool  #: identical watches of several clients are one at the members
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
-    advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded
-    resolver_prefix: str
+    advertise_client_urls: tuple[str, ...]  #: as text, URLs or host:port; empty: MemberList is forwarded
+    resolver_prefix: str  #: empty: this proxy does not announce itself
     resolver_ttl_seconds: int
     dial_timeout_seconds: float
     keepalive_time_seconds: float  #: 0: never ping

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dualmode.http.routing import Route
+from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.status.answers import TEXT, Answer
@@ -17,7 +18,9 @@ from dualmode.status.process_metrics import ProcessPage, process_bindings
 from dualmode.status.routes import PageRoute
 
 
-def own_pages(upstreams: Upstreams, watches: SharedWatchService | None) -> dict[bytes, Route]:
+def own_pages(
+    upstreams: Upstreams, watches: SharedWatchService | None, registration: RegistrationService | None = None
+) -> dict[bytes, Route]:
     """Path -> route."""
     metrics = MetricsPage(ProcessPage().render)
     metrics.bind(process_bindings())
@@ -33,6 +36,13 @@ def own_pages(upstreams: Upstreams, watches: SharedWatchService | None) -> dict[
             "etcd_grpc_proxy_watchers_coalescing_total": lambda: max(0, counts()[0] - counts()[1]),
         }
     )
+    if registration is not None:
+        metrics.bind(
+            {
+                "dualmode_proxy_registered": lambda: int(registration.is_registered),
+                "dualmode_proxy_announced": lambda: registration.announced_proxies,
+            }
+        )
     return {
         b"/proxy/health": PageRoute(lambda: health(upstreams)),
         b"/proxy/metrics": PageRoute(metrics.answer, (b"GET", b"HEAD")),

@@ -24,6 +24,7 @@ from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
 from dualmode.peer.client import PeerClient
 from dualmode.proxy.cluster_file import ClusterFile
+from dualmode.proxy.endpoint_calls import EndpointCalls
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
 from dualmode.proxy.health_watch import HealthWatch
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
@@ -31,11 +32,13 @@ from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
 from dualmode.proxy.own_pages import own_pages
 from dualmode.proxy.read_only import ReadOnlyGuard
+from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.access_guard import AccessGuard
+from dualmode.rpc.gateway import json_routes
 from dualmode.rpc.grpc_route import grpc_routes
 from dualmode.rpc.table import MethodTable
 from dualmode.serving import Serving, until_cancelled
@@ -57,8 +60,6 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     finder = MemberFinder(settings, ClusterFile(settings.proxy_dir), PeerClient(tls_for_calls))
     targets = await finder.start()
     await refuse_loops(targets, own.client_urls + own.client_http_urls + own.metrics_urls)
-    if settings.advertise_client_urls:
-        _log.warning("--advertise-client-urls does nothing in a proxy: MemberList is forwarded")
     tls = upstream_tls(settings.upstream_tls, targets)
     outbox = Outbox()
     serving = Serving(settings.serving, settings.data_dir, outbox)
@@ -92,12 +93,19 @@ async def _live(
         if settings.shares_watches:
             watches = SharedWatchService(upstreams)
             await nursery.start(watches.run)
-        mux = client_mux(settings, upstreams, transports, watches)
+        registration = None
+        if settings.advertise_client_urls:
+            registration = RegistrationService(settings, EndpointCalls(upstreams))
+        mux = client_mux(settings, upstreams, transports, watches, registration)
         await nursery.start(serving.run, mux, mux, ())
+        if registration is not None:
+            nursery.start_soon(registration.run)
         _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
         ready()
         await stopping.wait()
         _log.info("closing proxy")
+        if registration is not None:
+            await registration.withdraw()
         await serving.close()
         nursery.cancel_scope.cancel()
 
@@ -128,9 +136,14 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
 
 
 def client_mux(
-    settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports, watches: SharedWatchService | None = None
+    settings: ProxySettings,
+    upstreams: Upstreams,
+    transports: HttpTransports,
+    watches: SharedWatchService | None = None,
+    registration: RegistrationService | None = None,
 ) -> Mux:
-    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
+    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared, and a proxy that
+    advertises itself answers MemberList."""
     access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
     forward = GrpcForwardRoute(upstreams)
     guard: Guard = access
@@ -138,9 +151,15 @@ def client_mux(
         read_only = ReadOnlyGuard(forward)
         guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
     builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
-    for path, route in own_pages(upstreams, watches).items():
+    for path, route in own_pages(upstreams, watches, registration).items():
         builder.path(path, route)
     if watches is not None:
         for path, route in grpc_routes(MethodTable(watches.methods())).items():
             builder.grpc(path, route)
+    if registration is not None:
+        table = MethodTable(registration.methods())
+        for path, route in grpc_routes(table).items():
+            builder.grpc(path, route)
+        for path, route in json_routes(table).items():
+            builder.path(path, route)
     return builder.build()

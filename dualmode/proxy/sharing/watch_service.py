@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import trio
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import Fields
+from dualmode.proxy.endpoint_calls import ready_connection
 from dualmode.proxy.member_finder import request_head
 from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
 from dualmode.proxy.upstreams import Upstreams
@@ -83,7 +84,7 @@ class SharedWatchService:
         identity: Identity = tuple(stream.metadata.get(name) for name in _IDENTIFYING)
         shared = self._shared.get(identity)
         if shared is None or shared.is_over:
-            connection = await self._connection()
+            connection = await ready_connection(self._upstreams)
             shared = self._shared.get(identity)  # somebody may have been quicker
             if shared is None or shared.is_over:
                 shared = self._open(identity, connection)
@@ -104,28 +105,6 @@ class SharedWatchService:
     def _forget(self, identity: Identity, shared: _Shared) -> None:
         if self._shared.get(identity) is shared:
             del self._shared[identity]
-
-    async def _connection(self) -> UpstreamConnection:
-        while True:
-            connection = self._upstreams.ready
-            if connection is not None:
-                if connection.can_open_stream:
-                    return connection
-                room = trio.Event()
-                connection.when_room(room.set)
-                await room.wait()
-                continue
-            found = trio.Event()
-            outcome: list[Any] = []
-
-            def tell(one: UpstreamConnection | None, found: trio.Event = found, outcome: list[Any] = outcome) -> None:
-                outcome.append(one)
-                found.set()
-
-            self._upstreams.when_ready(tell)
-            await found.wait()
-            if outcome[0] is None:
-                raise RpcError(Code.UNAVAILABLE, f"no endpoint is available: {self._upstreams.fault}")
 
 
 class _Shared:
