@@ -1,8 +1,8 @@
 """Decides: what a proxy writes to announce itself, what it reads of others, and what MemberList says then.
 
 An announcement is a key `<prefix>/<address>` under a lease, with the value that etcd's client writes for gRPC naming
-(`client/v3/naming/endpoints`): `{"Op":0,"Addr":"10.0.0.1:23790","Metadata":"{\"name\":\"host\"}"}`. So etcd's proxies and
-ours see each other, and grpc resolvers find both. All keys that begin with the prefix count, as with etcd.
+(`client/v3/naming/endpoints`), such as `{"Op":0,"Addr":"10.0.0.1:23790","Metadata":"{\"name\":\"host\"}"}`. So etcd's
+proxies and ours see each other, and grpc resolvers find both. All keys that begin with the prefix count, as with etcd.
 """
 
 from __future__ import annotations
