@@ -145,6 +145,8 @@ RECEIVE_BYTES: Final = 64 * KIB
 LINGER_SECONDS: Final = 1.0
 #: Accepting pauses this long when the process or the machine has no descriptor left.
 ACCEPT_PAUSE_SECONDS: Final = 0.1
+#: Between two log lines about connections that were closed for want of a place: a flood of them must not fill the log.
+REFUSAL_LOG_SECONDS: Final = 60.0
 #: Connections taken from one listener before others get their turn.
 ACCEPTS_PER_TURN: Final = 64
 #: TCP keepalive probes of idle client connections (etcd's number): finds peers that are gone without a word.
@@ -439,6 +441,8 @@ DISCOVERY_MEMBERS: Final = 64
 PROXY_LOOK_SECONDS: Final = 3.0
 #: Between two questions to the endpoint in use whether it still serves.
 PROXY_HEALTH_SECONDS: Final = 2.0
+#: Of a path, as much as the access log prints: etcd's are shorter, and a client may send long ones without end.
+ACCESS_LOG_PATH_BYTES: Final = 256
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
 #: A proxy that could not announce itself tries again after this (etcd: one try a second), and after ever longer pauses

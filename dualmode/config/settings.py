@@ -57,6 +57,8 @@ class ServingSettings:
     tls: TlsGroup
     http2_engine: str  #: native or h2
     concurrent_streams: int
+    max_connections: int  #: of clients; 0: no limit
+    max_connections_per_address: int
     max_request_bytes: int
     keepalive_min_time_seconds: float
     keepalive_interval_seconds: float  #: 0: never ping
@@ -233,6 +235,7 @@ class ProxySettings:
     upstream_tls: UpstreamTls
     is_readonly: bool
     shares_watches: bool  #: identical watches of several clients are one at the members
+    has_access_log: bool  #: a line for every call
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
     advertise_client_urls: tuple[str, ...]  #: as text, URLs or host:port; empty: MemberList is forwarded

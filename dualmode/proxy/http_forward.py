@@ -107,6 +107,7 @@ class HttpForwardRoute:
             exchange.refuse(503, "no endpoint is available: " + "; ".join(faults))
 
     async def _send(self, exchange: _Exchange, target: Url) -> httpx.Response:
+        exchange.endpoint = target
         head = exchange.head
         fields = headers.http_request(head, exchange.link.peer)
         host = "localhost" if target.is_unix else target.address
@@ -128,6 +129,8 @@ class _Exchange:
         self.link = link
         self.stream_id = stream_id
         self.head = head
+        #: Where it was sent last, for the access log.
+        self.endpoint: Url | None = None
         self.scope = trio.CancelScope()
         self.has_body = bool(int(head.get(b"content-length") or 0)) or head.get(b"transfer-encoding") is not None
         if head.version == b"2" and head.get(b"content-length") is None:

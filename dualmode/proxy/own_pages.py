@@ -16,14 +16,19 @@ from dualmode.status.answers import TEXT, Answer
 from dualmode.status.metrics import MetricsPage
 from dualmode.status.process_metrics import ProcessPage, process_bindings
 from dualmode.status.routes import PageRoute
+from dualmode.status.rpc_metrics import Bindings
 
 
 def own_pages(
-    upstreams: Upstreams, watches: SharedWatchService | None, registration: RegistrationService | None = None
+    upstreams: Upstreams,
+    watches: SharedWatchService | None,
+    registration: RegistrationService | None = None,
+    of_listeners: Bindings | None = None,
 ) -> dict[bytes, Route]:
-    """Path -> route."""
+    """Path -> route. `of_listeners` are further numbers for the metrics."""
     metrics = MetricsPage(ProcessPage().render)
     metrics.bind(process_bindings())
+    metrics.bind(of_listeners or {})
     counts: Callable[[], tuple[int, int]] = watches.counts if watches is not None else lambda: (0, 0)
     metrics.bind(
         {

@@ -23,6 +23,7 @@ from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
 from dualmode.peer.client import PeerClient
+from dualmode.proxy.access_log import LoggedMux
 from dualmode.proxy.cluster_file import ClusterFile
 from dualmode.proxy.endpoint_calls import EndpointCalls
 from dualmode.proxy.grpc_forward import GrpcForwardRoute
@@ -42,6 +43,7 @@ from dualmode.rpc.gateway import json_routes
 from dualmode.rpc.grpc_route import grpc_routes
 from dualmode.rpc.table import MethodTable
 from dualmode.serving import Serving, until_cancelled
+from dualmode.status.rpc_metrics import Bindings
 from dualmode.urls import Url
 
 _log = log.get("proxy")
@@ -96,7 +98,9 @@ async def _live(
         registration = None
         if settings.advertise_client_urls:
             registration = RegistrationService(settings, EndpointCalls(upstreams))
-        mux = client_mux(settings, upstreams, transports, watches, registration)
+        mux = client_mux(settings, upstreams, transports, watches, registration, serving.bindings())
+        if settings.has_access_log:
+            mux = LoggedMux(mux, trio.current_time)
         await nursery.start(serving.run, mux, mux, ())
         if registration is not None:
             nursery.start_soon(registration.run)
@@ -141,6 +145,7 @@ def client_mux(
     transports: HttpTransports,
     watches: SharedWatchService | None = None,
     registration: RegistrationService | None = None,
+    of_listeners: Bindings | None = None,
 ) -> Mux:
     """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared, and a proxy that
     advertises itself answers MemberList."""
@@ -151,7 +156,7 @@ def client_mux(
         read_only = ReadOnlyGuard(forward)
         guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
     builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
-    for path, route in own_pages(upstreams, watches, registration).items():
+    for path, route in own_pages(upstreams, watches, registration, of_listeners).items():
         builder.path(path, route)
     if watches is not None:
         for path, route in grpc_routes(MethodTable(watches.methods())).items():

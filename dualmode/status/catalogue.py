@@ -127,6 +127,8 @@ _PROXY: Final = (
 )
 
 _PROCESS: Final = (
+    Family("dualmode_connections", GAUGE, "Connections of clients."),
+    Family("dualmode_connections_refused_total", COUNTER, "Connections closed because of --max-connections."),
     Family("os_fd_used", GAUGE, "File descriptors in use."),
     Family("os_fd_limit", GAUGE, "File descriptors allowed."),
 )
