@@ -70,11 +70,15 @@ async def test_an_endpoint_is_waited_for_then_room_on_it() -> None:
 
 async def test_no_endpoint_is_told_at_the_end_of_the_round() -> None:
     upstreams = FakeUpstreams()
-    with pytest.raises(CallError) as raised:
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
-            nursery.start_soon(EndpointCalls(upstreams).unary, "/a/b", b"", (), 5.0)  # type: ignore[arg-type]
-            await trio.testing.wait_all_tasks_blocked()
-            upstreams.find(None, None)
+
+    async def end_round() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        upstreams.find(None, None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_round)
+        with pytest.raises(CallError) as raised:
+            await EndpointCalls(upstreams).unary("/a/b", b"", timeout=5)  # type: ignore[arg-type]
     assert (raised.value.code, raised.value.may_have_left) == (Code.UNAVAILABLE, False)
     assert "nobody is there" in raised.value.message
 
