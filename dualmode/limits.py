@@ -145,6 +145,8 @@ RECEIVE_BYTES: Final = 64 * KIB
 LINGER_SECONDS: Final = 1.0
 #: Accepting pauses this long when the process or the machine has no descriptor left.
 ACCEPT_PAUSE_SECONDS: Final = 0.1
+#: Between two log lines about connections that were closed for want of a place: a flood of them must not fill the log.
+REFUSAL_LOG_SECONDS: Final = 60.0
 #: Connections taken from one listener before others get their turn.
 ACCEPTS_PER_TURN: Final = 64
 #: TCP keepalive probes of idle client connections (etcd's number): finds peers that are gone without a word.
@@ -465,5 +467,15 @@ PROXY_CACHE_LISTENERS: Final = 256
 GATEWAY_DESCRIPTORS_PER_RELAY: Final = 2
 #: `--retry-delay` may be no shorter: below it a member that is down would be dialled without a pause.
 GATEWAY_RETRY_DELAY_SECONDS: Final = 0.1
+#: Of a path, as much as the access log prints: etcd's are shorter, and a client may send long ones without end.
+ACCESS_LOG_PATH_BYTES: Final = 256
+#: A proxy that could not announce itself tries again after this (etcd: one try a second), and after ever longer pauses
+#: up to the second number: a cluster that refuses it, for want of rights, is not to be filled with tries.
+PROXY_REGISTER_PAUSE_SECONDS: Final = 1.0
+PROXY_REGISTER_PAUSE_LONGEST_SECONDS: Final = 10.0
+#: The value of an announcement: an address and a name. Longer ones are none.
+PROXY_ANNOUNCEMENT_BYTES: Final = 2 * KIB
+#: Announcements that count under one prefix: MemberList stays below what clients take (4 MiB), whoever writes there.
+PROXY_ANNOUNCEMENTS: Final = 1024
 #: Between two looks of the autopilot.
 AUTOPILOT_SECONDS: Final = 1.0

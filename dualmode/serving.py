@@ -15,6 +15,7 @@ import trio
 from dualmode import limits, log
 from dualmode.config.settings import ServingSettings, TlsGroup
 from dualmode.edge.address import places
+from dualmode.edge.admission import Admission
 from dualmode.edge.listener import Listener, bind_all
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.self_signed import self_signed_pair
@@ -23,6 +24,7 @@ from dualmode.edge.tls import ServerTls, TlsSettings
 from dualmode.http.engines import ENGINES
 from dualmode.http.options import Http2Options
 from dualmode.http.routing import Mux
+from dualmode.status.rpc_metrics import Bindings
 from dualmode.urls import Url
 
 _log = log.get("embed")
@@ -47,7 +49,11 @@ class Serving:
         urls = client_urls + settings.metrics_urls
         tls = server_tls(settings.tls, data_dir / "fixtures" / "client", urls)
         engine, http2_options = ENGINES[settings.http2_engine].server, _http2_options(settings)
+        #: Of clients; other members and who reads the metrics always get a connection.
+        self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self._options = ServerOptions(http2=lambda classify: engine(classify, http2_options), tls=tls)
+        if settings.max_connections > self._options.connections:
+            _log.warning("the limit of open files allows fewer clients", connections=self._options.connections)
         self._peer_options = self._options
         if peer_tls is not None:
             peer_server_tls = server_tls(peer_tls, data_dir / "fixtures" / "peer", peer_urls)
@@ -76,6 +82,13 @@ class Serving:
         """Where clients are served; real ports where port 0 was asked for."""
         return [listener.address for listener in self._client_listeners]
 
+    def bindings(self) -> Bindings:
+        """Numbers for the metrics."""
+        return {
+            "dualmode_connections": lambda: self._admission.open,
+            "dualmode_connections_refused_total": lambda: self._admission.refused,
+        }
+
     async def run(
         self,
         client_mux: Mux,
@@ -85,7 +98,7 @@ class Serving:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serves until `close` has done its work. Raises what a listener raises."""
-        options = replace(self._options, on_tick=on_tick)
+        options = replace(self._options, on_tick=on_tick, admission=self._admission)
         self._servers = [Server(self._client_listeners, client_mux, options, self._outbox)]
         if self._metrics_listeners:
             self._servers.append(Server(self._metrics_listeners, metrics_mux, self._options, self._outbox))

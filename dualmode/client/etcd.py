@@ -6,19 +6,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from dualmode.api import etcdserverpb as pb
 from dualmode.client.calls import ClientStream
-from dualmode.client.channel import Channel, Metadata
+from dualmode.client.channel import Metadata
 from dualmode.client.status import CallError
 from dualmode.errors import Code
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The `range_end` of all keys that begin with `prefix`. "\\0" when no key lies behind them: to the end, in etcd."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else b"\0"
+
+
+class Calls(Protocol):
+    """What makes the calls: a Channel, or what stands for one."""
+
+    async def unary(
+        self, path: str, message: bytes, metadata: Metadata = (), timeout: float | None = None
+    ) -> bytes: ...
+
+    async def stream(self, path: str, metadata: Metadata = (), timeout: float | None = None) -> ClientStream: ...
 
 
 class EtcdClient:
     """Calls on one channel. `metadata` (a token, `hasleader`) and `timeout` in seconds go with every unary call."""
 
-    def __init__(self, channel: Channel, metadata: Metadata = (), timeout: float | None = None) -> None:
+    def __init__(self, channel: Calls, metadata: Metadata = (), timeout: float | None = None) -> None:
         self.channel = channel
         self.metadata = metadata
         self.timeout = timeout

@@ -14,10 +14,11 @@ from dualmode import limits
 from dualmode.config import tcp_mode
 from dualmode.config.features import parse_gates
 from dualmode.config.option import BOTH, MEMBER, PROXY, Mode
-from dualmode.config.resolve import member_peer_urls, retention
+from dualmode.config.resolve import advertised_by_proxy, member_peer_urls, retention
 from dualmode.config.urls import is_bindable
 from dualmode.config.values import Values
-from dualmode.urls import Url
+from dualmode.errors import StartError
+from dualmode.urls import Url, parse_address
 
 Faults = Iterator[str]
 
@@ -340,14 +341,23 @@ def _credentials_need_certificates(values: Values) -> Faults:
         yield "--user-credentials needs --client-cert-auth and --trusted-ca-file: users are named by certificates"
 
 
-@_checks("resolver-prefix", "resolver-ttl", "advertise-client-urls", modes=PROXY)
+@_checks("advertise-client-url", modes=PROXY)
+def _advertised_by_proxy(values: Values) -> Faults:
+    for address in values["advertise-client-url"]:
+        try:
+            parse_address(address)
+        except StartError as error:
+            yield f"invalid advertise-client-url: {error}"
+
+
+@_checks("resolver-prefix", "resolver-ttl", "advertise-client-url", "advertise-client-urls", modes=PROXY)
 def _resolver(values: Values) -> Faults:
     prefix, ttl_seconds = values["resolver-prefix"], values["resolver-ttl"]
     if prefix and ttl_seconds < 1:
         yield f"invalid resolver-ttl {ttl_seconds}"
     if ttl_seconds and not prefix:
         yield f'invalid resolver-prefix "{prefix}"'
-    if prefix and not values.is_given("advertise-client-urls"):
+    if prefix and not advertised_by_proxy(values):
         yield 'invalid advertise-client-url ""'
 
 

@@ -125,9 +125,10 @@ def proxy_settings(values: Values) -> ProxySettings:
         endpoint_policy=values["endpoint-policy"],
         shares_watches=values["share-watches"],
         cache_bytes=values["cache-bytes"],
+        has_access_log=values["access-log"],
         refresh_seconds=_refresh_seconds(values),
         namespace=values["namespace"].encode(),
-        advertise_client_urls=_given_urls(values, "advertise-client-urls"),
+        advertise_client_urls=advertised_by_proxy(values),
         resolver_prefix=values["resolver-prefix"],
         resolver_ttl_seconds=values["resolver-ttl"],
         dial_timeout_seconds=values["proxy-dial-timeout"] / 1000,
@@ -154,6 +155,14 @@ def member_peer_urls(values: Values) -> tuple[Url, ...]:
     return tuple(sorted(urls, key=str))
 
 
+def advertised_by_proxy(values: Values) -> tuple[str, ...]:
+    """By the flag of etcd's gRPC proxy, whose text is what clients are told, or by that of members if it was given."""
+    addresses: tuple[str, ...] = values["advertise-client-url"]
+    if not addresses and values.is_given("advertise-client-urls"):
+        addresses = tuple(map(str, values["advertise-client-urls"]))
+    return addresses
+
+
 def _serving(values: Values) -> ServingSettings:
     return ServingSettings(
         client_urls=values["listen-client-urls"],
@@ -162,6 +171,8 @@ def _serving(values: Values) -> ServingSettings:
         tls=_tls_group(values, ""),
         http2_engine=values["http2-engine"],
         concurrent_streams=values["max-concurrent-streams"],
+        max_connections=values["max-connections"],
+        max_connections_per_address=values["max-connections-per-address"],
         max_request_bytes=values["max-request-bytes"],
         keepalive_min_time_seconds=_seconds(values, "grpc-keepalive-min-time"),
         keepalive_interval_seconds=_seconds(values, "grpc-keepalive-interval"),
@@ -266,11 +277,6 @@ def _tls_group(values: Values, prefix: str) -> TlsGroup:
         min_version=values["tls-min-version"],
         max_version=values["tls-max-version"],
     )
-
-
-def _given_urls(values: Values, name: str) -> tuple[Url, ...]:
-    urls: tuple[Url, ...] = values[name] if values.is_given(name) else ()
-    return urls
 
 
 def _seconds(values: Values, name: str) -> float:

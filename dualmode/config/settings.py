@@ -57,6 +57,8 @@ class ServingSettings:
     tls: TlsGroup
     http2_engine: str  #: native or h2
     concurrent_streams: int
+    max_connections: int  #: of clients; 0: no limit
+    max_connections_per_address: int
     max_request_bytes: int
     keepalive_min_time_seconds: float
     keepalive_interval_seconds: float  #: 0: never ping
@@ -240,10 +242,11 @@ class ProxySettings:
     endpoint_policy: str  #: a name of `proxy.policies.POLICIES`
     shares_watches: bool  #: identical watches of several clients are one at the members
     cache_bytes: int  #: of answers to serializable reads that are kept; 0: none
+    has_access_log: bool  #: a line for every call
     refresh_seconds: float  #: between two looks at the member list; 0: never
     namespace: bytes
-    advertise_client_urls: tuple[Url, ...]  #: empty: MemberList is forwarded
-    resolver_prefix: str
+    advertise_client_urls: tuple[str, ...]  #: as text, URLs or host:port; empty: MemberList is forwarded
+    resolver_prefix: str  #: empty: this proxy does not announce itself
     resolver_ttl_seconds: int
     dial_timeout_seconds: float
     keepalive_time_seconds: float  #: 0: never ping

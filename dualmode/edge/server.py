@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from dualmode import limits, log
+from dualmode.edge.admission import Admission, host_of
 from dualmode.edge.connection import Connection
 from dualmode.edge.listener import Listener
 from dualmode.edge.outbox import Outbox
@@ -59,6 +60,8 @@ class ServerOptions:
     #: Needed when a listener allows TLS.
     tls: ServerTls | None = None
     connections: int = field(default_factory=connection_limit)
+    #: Who else may not stay: where `--max-connections` arrives. Its own without limits, unless given.
+    admission: Admission = field(default_factory=Admission)
     #: Called at every tick with the time, before the connections: deadlines of calls live there.
     on_tick: tuple[Callable[[float], None], ...] = ()
 
@@ -80,7 +83,8 @@ class Server:
         self.options = options
         self.outbox = outbox or Outbox()
         self.now = trio.current_time
-        self.connections: set[Connection] = set()
+        #: With the address that each came from, as `Admission` counts it.
+        self.connections: dict[Connection, str | None] = {}
         #: Plain counter for metrics: accepted since the start.
         self.accepted = 0
         self._listeners = listeners
@@ -123,7 +127,7 @@ class Server:
 
     def forget(self, connection: Connection) -> None:
         """A connection is over."""
-        self.connections.discard(connection)
+        self.options.admission.leave(self.connections.pop(connection))
         if self._room is not None:
             self._room.set()
         if self._empty is not None and not self.connections:
@@ -165,6 +169,12 @@ class Server:
         return True
 
     def _take(self, listener: Listener, sock: socket.socket, address: Any) -> None:
+        host = host_of(address)
+        refusal = self.options.admission.refusal(host)
+        if refusal:
+            sock.close()
+            self._refused(refusal, listener, address)
+            return
         self.accepted += 1
         place = listener.place
         try:
@@ -175,8 +185,20 @@ class Server:
         except OSError:
             sock.close()  # gone between accept and now
             return
-        self.connections.add(connection)
+        self.connections[connection] = host
+        self.options.admission.enter(host)
         self.start_task(connection.run)
+
+    def _refused(self, refusal: str, listener: Listener, address: Any) -> None:
+        admission = self.options.admission
+        if admission.refuse(self.now()):
+            _log.warning(
+                "too many connections, new ones are closed",
+                limit=refusal,
+                listener=listener.address,
+                client=_address_text(address),
+                refused=admission.refused,
+            )
 
     async def _until_room(self) -> None:
         while len(self.connections) >= self.options.connections:

@@ -25,13 +25,16 @@ from dualmode.rpc.table import MethodTable, Shared
 from dualmode.status.metrics import MetricsPage
 from dualmode.status.process_metrics import ProcessPage, process_bindings
 from dualmode.status.routes import StatusRoutes
-from dualmode.status.rpc_metrics import rpc_bindings
+from dualmode.status.rpc_metrics import Bindings, rpc_bindings
 
 
 class MemberRoutes:
     """The routes of one member. `deadlines` wants the edge's tick."""
 
-    def __init__(self, settings: MemberSettings, member: MemberServer, transport: PeerTransport) -> None:
+    def __init__(
+        self, settings: MemberSettings, member: MemberServer, transport: PeerTransport, of_listeners: Bindings
+    ) -> None:
+        """`of_listeners` are further numbers for the metrics."""
         serving = settings.serving
         calls = ClientCalls(member.replica)
         shared = Shared(calls.before, serving.max_request_bytes + limits.GRPC_OVERHEAD_BYTES)
@@ -47,6 +50,7 @@ class MemberRoutes:
         metrics.bind(peer_bindings(transport))
         metrics.bind(rpc_bindings(self._table))
         metrics.bind(process_bindings())
+        metrics.bind(of_listeners)
         metrics.bind({"etcd_server_client_requests_total": calls.counts})
         self._status = StatusRoutes(MemberFacts(member.replica), metrics, sys.argv)
         self._has_json_gateway = serving.has_json_gateway

@@ -168,7 +168,7 @@ async def _live(
     ready: Callable[[], None],
     stopping: trio.Event,
 ) -> None:
-    routes = MemberRoutes(settings, member, peering.transport)
+    routes = MemberRoutes(settings, member, peering.transport, serving.bindings())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_close_when, stopping, peering, serving, nursery.cancel_scope)
         nursery.start_soon(_close_when, peering.removed, peering, serving, nursery.cancel_scope)

@@ -19,6 +19,7 @@ from dualmode.proxy import headers
 from dualmode.proxy.reads import may_send_again
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.status import error_only, error_trailers
+from dualmode.urls import Url
 
 
 class GrpcForwardRoute:
@@ -251,6 +252,12 @@ class _FromClient:
 
     def __init__(self, call: _Call) -> None:
         self._call = call
+
+    @property
+    def endpoint(self) -> Url | None:
+        """Where the call is, or was answered, for the access log."""
+        connection = self._call.connection
+        return connection.target if connection is not None else None
 
     def on_data(self, data: bytes, flow_bytes: int) -> None:
         """See routing.Sink."""

@@ -18,6 +18,7 @@ from dualmode.http.routing import Link
 from dualmode.proxy import headers
 from dualmode.rpc.signal import Signal
 from dualmode.rpc.websocket_handshake import wants_websocket
+from dualmode.urls import Url
 
 _log = log.get("proxy")
 SWITCHED: Final = 101
@@ -31,6 +32,8 @@ class Exchange:
         self.link = link
         self.stream_id = stream_id
         self.head = head
+        #: Where it was sent last, for the access log.
+        self.endpoint: Url | None = None
         self.scope = trio.CancelScope()
         self.has_body = bool(int(head.get(b"content-length") or 0)) or head.get(b"transfer-encoding") is not None
         if head.version == b"2" and head.get(b"content-length") is None:

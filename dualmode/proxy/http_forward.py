@@ -106,6 +106,7 @@ class HttpForwardRoute:
             exchange.refuse(503, "no endpoint is available: " + "; ".join(faults))
 
     async def _send(self, exchange: Exchange, target: Url) -> httpx.Response:
+        exchange.endpoint = target
         head = exchange.head
         fields = headers.http_request(head, exchange.link.peer)
         if exchange.is_websocket:

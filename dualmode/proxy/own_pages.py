@@ -10,20 +10,27 @@ from collections.abc import Callable
 
 from dualmode.http.routing import Route
 from dualmode.proxy.cache.ranges import RangeCache
+from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.status.answers import TEXT, Answer
 from dualmode.status.metrics import MetricsPage
 from dualmode.status.process_metrics import ProcessPage, process_bindings
 from dualmode.status.routes import PageRoute
+from dualmode.status.rpc_metrics import Bindings
 
 
 def own_pages(
-    upstreams: Upstreams, watches: SharedWatchService | None, cache: RangeCache | None = None
+    upstreams: Upstreams,
+    watches: SharedWatchService | None,
+    cache: RangeCache | None = None,
+    registration: RegistrationService | None = None,
+    of_listeners: Bindings | None = None,
 ) -> dict[bytes, Route]:
-    """Path -> route."""
+    """Path -> route. `of_listeners` are further numbers for the metrics."""
     metrics = MetricsPage(ProcessPage().render)
     metrics.bind(process_bindings())
+    metrics.bind(of_listeners or {})
     counts: Callable[[], tuple[int, int]] = watches.counts if watches is not None else lambda: (0, 0)
     metrics.bind(
         {
@@ -43,6 +50,13 @@ def own_pages(
                 "etcd_grpc_proxy_cache_misses_total": lambda: cache.misses,
                 "etcd_grpc_proxy_cache_keys_total": lambda: len(cache),
                 "dualmode_proxy_cache_bytes": lambda: cache.size_bytes,
+            }
+        )
+    if registration is not None:
+        metrics.bind(
+            {
+                "dualmode_proxy_registered": lambda: int(registration.is_registered),
+                "dualmode_proxy_announced": lambda: registration.announced_proxies,
             }
         )
     return {

@@ -14,35 +14,28 @@ from dualmode import limits, log
 from dualmode.config.option import Mode
 from dualmode.config.settings import ProxySettings, UpstreamTls
 from dualmode.datadir import claim
-from dualmode.edge.mux import Guard, MuxBuilder
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
 from dualmode.errors import StartError
 from dualmode.http.engines import ENGINES
 from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
-from dualmode.http.routing import Mux
 from dualmode.peer.client import PeerClient
-from dualmode.proxy.cache.route import RANGE, CachedRangeRoute
+from dualmode.proxy.access_log import LoggedMux
 from dualmode.proxy.cluster_file import ClusterFile
-from dualmode.proxy.grpc_forward import GrpcForwardRoute
+from dualmode.proxy.endpoint_calls import EndpointCalls
 from dualmode.proxy.health_watch import HealthWatch
-from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
-from dualmode.proxy.identity.guard import IdentityGuard
+from dualmode.proxy.http_forward import HttpTransports
 from dualmode.proxy.identity.logins import Logins
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
-from dualmode.proxy.own_pages import own_pages
 from dualmode.proxy.policies import POLICIES
-from dualmode.proxy.read_only import ReadOnlyGuard
+from dualmode.proxy.registration.service import RegistrationService
+from dualmode.proxy.routes import Parts, client_mux
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.spread import Spread
 from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
-from dualmode.rpc.access import AccessRules
-from dualmode.rpc.access_guard import AccessGuard
-from dualmode.rpc.grpc_route import grpc_routes
-from dualmode.rpc.table import MethodTable
 from dualmode.serving import Serving, until_cancelled
 from dualmode.urls import Url
 
@@ -62,8 +55,6 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
     finder = MemberFinder(settings, ClusterFile(settings.proxy_dir), PeerClient(tls_for_calls))
     targets = await finder.start()
     await refuse_loops(targets, own.client_urls + own.client_http_urls + own.metrics_urls)
-    if settings.advertise_client_urls:
-        _log.warning("--advertise-client-urls does nothing in a proxy: MemberList is forwarded")
     tls = upstream_tls(settings.upstream_tls, targets)
     outbox = Outbox()
     serving = Serving(settings.serving, settings.data_dir, outbox)
@@ -94,20 +85,31 @@ async def _live(
         if settings.refresh_seconds:
             nursery.start_soon(finder.run, upstreams)
         nursery.start_soon(HealthWatch(upstreams).run)
+        calls = EndpointCalls(upstreams)
         logins = None
         if settings.credentials_file is not None:
-            logins = Logins(upstreams, settings.credentials_file)
+            logins = Logins(calls, settings.credentials_file)
             await nursery.start(logins.run)
         watches = None
         if settings.shares_watches:
             watches = SharedWatchService(upstreams)
             await nursery.start(watches.run)
-        mux = client_mux(settings, upstreams, transports, watches, logins)
+        registration = None
+        if settings.advertise_client_urls:
+            registration = RegistrationService(settings, calls)
+        parts = Parts(upstreams, transports, watches, logins, registration, serving.bindings())
+        mux = client_mux(settings, parts)
+        if settings.has_access_log:
+            mux = LoggedMux(mux, trio.current_time)
         await nursery.start(serving.run, mux, mux, ())
+        if registration is not None:
+            nursery.start_soon(registration.run)
         _log.info("ready to serve client requests", endpoints=[str(target) for target in upstreams.order()])
         ready()
         await stopping.wait()
         _log.info("closing proxy")
+        if registration is not None:
+            await registration.withdraw()
         await serving.close()
         nursery.cancel_scope.cancel()
 
@@ -136,34 +138,3 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
         keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
     )
     return lambda: make(options)
-
-
-def client_mux(
-    settings: ProxySettings,
-    upstreams: Upstreams,
-    transports: HttpTransports,
-    watches: SharedWatchService | None = None,
-    logins: Logins | None = None,
-) -> Mux:
-    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
-    access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors), lambda route: route)
-    forward = GrpcForwardRoute(upstreams)
-    guards: list[Guard] = []
-    if settings.is_readonly:
-        guards.append(ReadOnlyGuard(forward))
-    if logins is not None:
-        guards.append(IdentityGuard(logins, lets_unknown_pass=settings.lets_unknown_users_pass))
-    guards.append(access)
-    builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports))
-    for guard in guards:
-        builder.guard(guard)
-    cached = None
-    if watches is not None and settings.cache_bytes:
-        cached = CachedRangeRoute(forward, watches, settings.cache_bytes)
-        builder.grpc(RANGE, cached)
-    for path, page in own_pages(upstreams, watches, None if cached is None else cached.cache).items():
-        builder.path(path, page)
-    if watches is not None:
-        for path, route in grpc_routes(MethodTable(watches.methods())).items():
-            builder.grpc(path, route)
-    return builder.build()

@@ -14,5 +14,3 @@ def unsupported(settings: ProxySettings) -> Iterator[str]:
     """One line for each."""
     if settings.namespace:
         yield "--namespace is not supported: this proxy forwards keys as they are"
-    if settings.resolver_prefix or settings.resolver_ttl_seconds:
-        yield "--resolver-prefix and --resolver-ttl are not supported: this proxy does not announce itself"

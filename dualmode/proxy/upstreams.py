@@ -20,7 +20,7 @@ from dualmode import limits, log
 from dualmode.client.connection import UpstreamConnection, connect
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls
-from dualmode.errors import Code, PeerError, RpcError
+from dualmode.errors import PeerError
 from dualmode.http.interface import HttpClientConnection
 from dualmode.proxy.spread import Spread
 from dualmode.urls import Url
@@ -111,32 +111,6 @@ class Upstreams:
         """Calls once: with a connection, or with None at the end of a round without one."""
         self._waiting.append(call)
         self._wanted.set()
-
-    async def wait_ready(self) -> UpstreamConnection:
-        """A connection that a stream can be opened on. Raises RpcError UNAVAILABLE at the end of a round without."""
-        while True:
-            connection = self.ready
-            if connection is None:
-                if not await self._end_of_round():
-                    raise RpcError(Code.UNAVAILABLE, f"no endpoint is available: {self.fault}")
-            elif connection.can_open_stream:
-                return connection
-            else:
-                room = trio.Event()
-                connection.when_room(room.set)
-                await room.wait()
-
-    async def _end_of_round(self) -> bool:
-        outcome: list[UpstreamConnection | None] = []
-        is_over = trio.Event()
-
-        def tell(connection: UpstreamConnection | None) -> None:
-            outcome.append(connection)
-            is_over.set()
-
-        self.when_ready(tell)
-        await is_over.wait()
-        return outcome[0] is not None
 
     async def run(self) -> None:
         """Keeps a connection as long as it is not cancelled."""

@@ -119,6 +119,8 @@ _PROXY: Final = (
     Family("dualmode_proxy_connected", GAUGE, "Whether an endpoint is connected: 1 or 0."),
     Family("dualmode_proxy_endpoints_lost_total", COUNTER, "Connections to endpoints that were lost, or left."),
     Family("dualmode_proxy_rounds_failed_total", COUNTER, "Rounds in which no endpoint could be reached."),
+    Family("dualmode_proxy_registered", GAUGE, "Whether this proxy has announced itself: 1 or 0."),
+    Family("dualmode_proxy_announced", GAUGE, "Proxies that are announced under --resolver-prefix."),
     Family("dualmode_proxy_client_watches", GAUGE, "Watches of clients."),
     Family("dualmode_proxy_member_watches", GAUGE, "Watches at the members that they ride on."),
     Family("etcd_grpc_proxy_cache_hits_total", GAUGE, "Serializable reads that were answered from the cache."),
@@ -136,6 +138,8 @@ _PROXY: Final = (
 )
 
 _PROCESS: Final = (
+    Family("dualmode_connections", GAUGE, "Connections of clients."),
+    Family("dualmode_connections_refused_total", COUNTER, "Connections closed because of --max-connections."),
     Family("os_fd_used", GAUGE, "File descriptors in use."),
     Family("os_fd_limit", GAUGE, "File descriptors allowed."),
 )

@@ -127,6 +127,7 @@ def test_faults_of_a_member(line: str, fault: str) -> None:
         ("--resolver-prefix=p --advertise-client-urls=http://a:1", "invalid resolver-ttl 0"),
         ("--resolver-ttl=5", 'invalid resolver-prefix ""'),
         ("--resolver-prefix=p --resolver-ttl=5", 'invalid advertise-client-url ""'),
+        ("--advertise-client-url=http://:1", "invalid advertise-client-url: URL must name a host: http://:1"),
         ("--dial-keepalive-time=-1s", "--dial-keepalive-time must not be negative"),
         ("--listen-client-urls=https://127.0.0.1:1", "must be provided for client url https://127.0.0.1:1"),
     ],

@@ -17,6 +17,7 @@ import trio.testing
 from dualmode import limits
 from dualmode.edge import server as server_module
 from dualmode.edge.address import places
+from dualmode.edge.admission import Admission
 from dualmode.edge.listener import bind_all
 from dualmode.edge.mux import MuxBuilder
 from dualmode.edge.server import Server, ServerOptions, connection_limit, serve
@@ -663,6 +664,63 @@ async def test_connections_above_the_limit_wait_for_room() -> None:
         assert len(server.connections) == 2
         await first.stream.aclose()
         assert await third.answer(stream_id) == (200, b"/reply||")
+
+
+async def refused(address: str) -> bool:
+    """Whether a connection is closed without a word."""
+    return await read_all(await dial(address)) == b""
+
+
+async def test_connections_for_which_there_is_no_place_are_closed_at_once() -> None:
+    admission = Admission(2)
+    async with serving(mux(), options=ServerOptions(admission=admission)) as (server, address):
+        first, second = [H2Peer(await dial(address)) for _ in range(2)]
+        assert await first.request(b"/reply") == (200, b"/reply||")
+        assert await second.request(b"/reply") == (200, b"/reply||")
+        for _ in range(3):
+            assert await refused(address)
+        assert (admission.open, admission.refused, server.accepted) == (2, 3, 2)
+        assert await first.request(b"/reply") == (200, b"/reply||")
+        await first.stream.aclose()
+        await until(lambda: admission.open == 1)
+        assert await H2Peer(await dial(address)).request(b"/reply") == (200, b"/reply||")
+    assert admission.open == 0
+
+
+async def test_a_place_is_free_again_however_a_connection_ends() -> None:
+    admission = Admission(1)
+    async with serving(mux(), options=ServerOptions(admission=admission)) as (_, address):
+        stream = await dial(address)
+        await stream.send_all(b"nonsense\r\n\r\n")
+        assert await read_all(stream) == b""
+        await stream.aclose()
+        await until(lambda: not admission.open)
+        stream = await dial(address)
+        await until(lambda: admission.open == 1)
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+        await until(lambda: not admission.open)
+        assert (await get(await dial(address), "/reply")).startswith(b"HTTP/1.1 200")
+    assert admission.refused == 0
+
+
+async def test_one_address_does_not_take_all_places(tmp_path: Path) -> None:
+    admission, unix = Admission(4, 1), f"unix://{tmp_path / 's'}"
+    urls = ("http://127.0.0.1:0", unix)
+    async with serving(mux(), *urls, options=ServerOptions(admission=admission)) as (_, address):
+        one = H2Peer(await dial(address))
+        assert await one.request(b"/reply") == (200, b"/reply||")
+        assert await refused(address)
+        host, _, port = address.rpartition(":")
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.2", 0))
+            sock.connect((host, int(port)))
+            sock.setblocking(False)
+            await until(lambda: admission.open == 2)
+            locals_ = [H2Peer(await dial(str(tmp_path / "s"))) for _ in range(2)]
+            for peer in locals_:
+                assert await peer.request(b"/reply") == (200, b"/reply||")
+            assert await refused(str(tmp_path / "s"))  # they count for the total
 
 
 async def test_no_descriptors_left_is_a_pause_not_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

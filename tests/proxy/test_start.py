@@ -27,10 +27,7 @@ def settings_of(*flags: str) -> ProxySettings:
     ("flags", "told"),
     [
         (["--namespace=/a/"], ["--namespace"]),
-        (
-            ["--resolver-prefix=p", "--resolver-ttl=5", "--advertise-client-urls=http://a:1"],
-            ["--resolver-prefix and --resolver-ttl"],
-        ),
+        (["--resolver-prefix=p", "--resolver-ttl=5", "--advertise-client-urls=http://a:1"], []),
         (["--discovery-srv=example.org"], []),
         (["--initial-cluster=a=http://a:1"], []),
         (["--namespace=x", "--proxy=readonly"], ["--namespace"]),

@@ -17,16 +17,13 @@ import trio
 
 from dualmode import limits, log
 from dualmode.api import etcdserverpb
-from dualmode.client.calls import UnaryCall
-from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError, StartError
+from dualmode.proxy.endpoint_calls import EndpointCalls
 from dualmode.proxy.identity.credentials import parse_credentials
-from dualmode.proxy.member_finder import request_head
-from dualmode.proxy.upstreams import Upstreams
 
 _log = log.get("proxy")
-_AUTHENTICATE: Final = b"/etcdserverpb.Auth/Authenticate"
+_AUTHENTICATE: Final = "/etcdserverpb.Auth/Authenticate"
 _AUTH_IS_OFF: Final = "etcdserver: authentication is not enabled"
 
 
@@ -44,9 +41,9 @@ WhenLoggedIn = Callable[[Login], None]
 class Logins:
     """Of one proxy. `run` owns the logins under way."""
 
-    def __init__(self, upstreams: Upstreams, file: Path) -> None:
+    def __init__(self, calls: EndpointCalls, file: Path) -> None:
         """Reads the file. Raises StartError."""
-        self._upstreams = upstreams
+        self._calls = calls
         self._file = file
         self._stamp = _stamp(file)
         self._passwords = _read(file)
@@ -119,8 +116,8 @@ class Logins:
         request = etcdserverpb.AuthenticateRequest(name=user, password=self._passwords.get(user, ""))
         try:
             with trio.fail_after(limits.PROXY_LOGIN_SECONDS):
-                connection = await self._upstreams.wait_ready()
-                answer = await self._authenticate(connection, request.SerializeToString())
+                answer = await self._calls.unary(_AUTHENTICATE, request.SerializeToString())
+                token = etcdserverpb.AuthenticateResponse.FromString(answer).token
         except trio.TooSlowError:
             return Login(error=RpcError(Code.UNAVAILABLE, f"dualmode: no endpoint has logged {user!r} in in time"))
         except CallError as error:
@@ -128,18 +125,9 @@ class Logins:
                 return Login()
             code = Code.UNAVAILABLE if error.code is Code.UNAVAILABLE else Code.PERMISSION_DENIED
             return Login(error=RpcError(code, f"dualmode: cannot log in as {user!r}: {error.message}"))
-        except RpcError as error:  # nobody was asked
-            return Login(error=error)
-        return Login(token=answer)
-
-    async def _authenticate(self, connection: UpstreamConnection, request: bytes) -> str:
-        call = UnaryCall(connection)
-        call.start(request_head(connection.target, self._upstreams.scheme, _AUTHENTICATE), request)
-        answer = await call.result()
-        try:
-            return str(etcdserverpb.AuthenticateResponse.FromString(answer).token)
         except ValueError as error:
-            raise CallError(Code.INTERNAL, f"the endpoint's answer cannot be read: {error}") from None
+            return Login(error=RpcError(Code.INTERNAL, f"dualmode: the answer to a login cannot be read: {error}"))
+        return Login(token=token)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import Fields, RequestHead
+from dualmode.proxy.endpoint_calls import ready_connection
 from dualmode.proxy.member_finder import request_head
 from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
 from dualmode.proxy.upstreams import Upstreams
@@ -81,7 +82,7 @@ class SharedWatchService:
         identity: Identity = tuple(stream.metadata.get(name) for name in _IDENTIFYING)
         shared = self._shared.get(identity)
         if shared is None or shared.is_over:
-            connection = await self._upstreams.wait_ready()
+            connection = await ready_connection(self._upstreams)
             shared = self._shared.get(identity)  # somebody may have been quicker
             if shared is None or shared.is_over:
                 shared = self._open(identity, connection)
