@@ -234,7 +234,7 @@ GROUPS: Final = (
                    PROXY, "3.5"),
             Option("share-watches", SWITCH, "true", "Equal watches of several clients are one at the members.", PROXY,
                    OURS),
-            Option("namespace", TEXT, "", "A prefix of all keys. Not there yet: refused.", PROXY),
+            Option("namespace", TEXT, "", "A prefix of all keys at the members, which clients never see.", PROXY),
             Option("cert", FILE, "", "Our certificate toward the members.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),
             Option("cacert", FILE, "", "CA bundle that members' certificates come from. Empty: the system's.", PROXY),

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from dualmode import errors, limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import Code, RpcError
-from dualmode.http.interface import Fields, RequestHead
+from dualmode.http.interface import STREAMED, Fields, RequestHead
 from dualmode.http.routing import Link, PeerIdentity, Route, Sink
 from dualmode.proxy.reads import READS
 from dualmode.rpc.json_paths import ALIASES, PREFIX
@@ -120,6 +120,8 @@ class ReadOnlyTxnRoute:
         if not is_read_only_txn(body):
             link.respond(stream_id, error_only(REFUSAL), b"")
             return None
+        if self._forward.body_limit != STREAMED:
+            return self._forward.serve(link, stream_id, head, body)
         sink = self._forward.serve(link, stream_id, head, b"")
         assert sink is not None, "a forwarded call takes its body in pieces"
         sink.on_data(body, 0)

@@ -29,6 +29,9 @@ from dualmode.proxy.health_watch import HealthWatch
 from dualmode.proxy.http_forward import HttpForwardRoute, HttpTransports
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
+from dualmode.proxy.namespace.key_space import KeySpace
+from dualmode.proxy.namespace.routes import NamespaceRoutes
+from dualmode.proxy.namespace.service import NamespacedWatches
 from dualmode.proxy.own_pages import own_pages
 from dualmode.proxy.read_only import ReadOnlyGuard
 from dualmode.proxy.sharing.watch_service import SharedWatchService
@@ -90,7 +93,8 @@ async def _live(
         nursery.start_soon(HealthWatch(upstreams).run)
         watches = None
         if settings.shares_watches:
-            watches = SharedWatchService(upstreams)
+            inside = NamespacedWatches(KeySpace(settings.namespace)) if settings.namespace else None
+            watches = SharedWatchService(upstreams, inside)
             await nursery.start(watches.run)
         mux = client_mux(settings, upstreams, transports, watches)
         await nursery.start(serving.run, mux, mux, ())
@@ -130,17 +134,32 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
 def client_mux(
     settings: ProxySettings, upstreams: Upstreams, transports: HttpTransports, watches: SharedWatchService | None = None
 ) -> Mux:
-    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared."""
+    """Everything is forwarded: gRPC by its content type, the rest as plain HTTP; watches are shared. With a namespace
+    only what is known to keep within it."""
     access = AccessGuard(AccessRules(settings.serving.host_whitelist, settings.serving.cors))
-    forward = GrpcForwardRoute(upstreams)
+    forward, forward_http = GrpcForwardRoute(upstreams), HttpForwardRoute(upstreams, transports)
+    inside = _namespace(settings, upstreams, watches)
     guard: Guard = access
     if settings.is_readonly:
-        read_only = ReadOnlyGuard(forward)
+        read_only = ReadOnlyGuard(forward if inside is None else inside.txn)
         guard = lambda head, peer, route: access(head, peer, read_only(head, peer, route))  # noqa: E731
-    builder = MuxBuilder().grpc_fallback(forward).fallback(HttpForwardRoute(upstreams, transports)).guard(guard)
+    builder = MuxBuilder().guard(guard)
     for path, route in own_pages(upstreams, watches).items():
         builder.path(path, route)
+    if inside is not None:
+        inside.add_to(builder, forward, forward_http, settings.serving.has_json_gateway)
+        return builder.build()
+    builder.grpc_fallback(forward).fallback(forward_http)
     if watches is not None:
         for path, route in grpc_routes(MethodTable(watches.methods())).items():
             builder.grpc(path, route)
     return builder.build()
+
+
+def _namespace(
+    settings: ProxySettings, upstreams: Upstreams, watches: SharedWatchService | None
+) -> NamespaceRoutes | None:
+    if not settings.namespace:
+        return None
+    limit_bytes = settings.serving.max_request_bytes + limits.GRPC_OVERHEAD_BYTES
+    return NamespaceRoutes(KeySpace(settings.namespace), upstreams, watches, limit_bytes)

@@ -1,6 +1,6 @@
 """Decides: which settings ask for what the proxy cannot do.
 
-Forwarding as if they had not been given would be worse than not starting: keys would land outside their namespace.
+Forwarding as if they had not been given would be worse than not starting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,5 @@ from dualmode.config.settings import ProxySettings
 
 def unsupported(settings: ProxySettings) -> Iterator[str]:
     """One line for each."""
-    if settings.namespace:
-        yield "--namespace is not supported: this proxy forwards keys as they are"
     if settings.resolver_prefix or settings.resolver_ttl_seconds:
         yield "--resolver-prefix and --resolver-ttl are not supported: this proxy does not announce itself"

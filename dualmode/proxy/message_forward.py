@@ -1,0 +1,83 @@
+"""Does: forwards calls message by message, for whoever has to look into them. What needs no look is `grpc_forward`'s.
+
+The rules are the same: metadata and deadline go along, a member's error comes back as it is, and a request that may
+have arrived is sent a second time only when it reads (`proxy/reads.py`).
+"""
+
+from __future__ import annotations
+
+import trio
+
+from dualmode import limits
+from dualmode.client.calls import ClientStream, UnaryCall
+from dualmode.client.connection import UpstreamConnection
+from dualmode.client.status import CallError
+from dualmode.errors import Code, RpcError
+from dualmode.http.interface import Fields
+from dualmode.proxy import headers
+from dualmode.proxy.member_finder import request_head
+from dualmode.proxy.reads import may_send_again
+from dualmode.proxy.upstreams import Upstreams
+from dualmode.rpc.calls import Metadata
+
+
+class MessageForward:
+    """Calls of clients as calls of ours to the members."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
+    async def unary(self, path: bytes, metadata: Metadata, message: bytes) -> bytes:
+        """The answer. Raises `RpcError`; cancelling gives the call up, and the member hears of it."""
+        attempts = 0
+        while True:
+            connection = await connection_to(self._upstreams)
+            attempts += 1
+            call = UnaryCall(connection)
+            call.start(self._head(connection, path, metadata), message)
+            try:
+                return await call.result()
+            except CallError as error:
+                is_answered = call.http_status != 0
+                if is_answered or attempts >= limits.PROXY_ATTEMPTS or not may_send_again(path, error.may_have_left):
+                    raise
+
+    async def stream(self, path: bytes, metadata: Metadata) -> ClientStream:
+        """A call with streams, begun. Raises UNAVAILABLE when there is no member."""
+        connection = await connection_to(self._upstreams)
+        call = ClientStream(connection)
+        call.start(self._head(connection, path, metadata))
+        return call
+
+    def _head(self, connection: UpstreamConnection, path: bytes, metadata: Metadata) -> Fields:
+        head = request_head(connection.target, self._upstreams.scheme, path)
+        return head.plus(*headers.metadata(metadata.pairs, metadata.is_gateway))
+
+
+async def connection_to(upstreams: Upstreams) -> UpstreamConnection:
+    """A connection on which a stream can be opened, now: before anything is awaited. Raises UNAVAILABLE at the end of a
+    round that has found no member."""
+    while True:
+        connection = upstreams.ready
+        if connection is None:
+            await _wait_for_round(upstreams)
+        elif connection.can_open_stream:
+            return connection
+        else:
+            room = trio.Event()
+            connection.when_room(room.set)
+            await room.wait()
+
+
+async def _wait_for_round(upstreams: Upstreams) -> None:
+    found = trio.Event()
+    outcome: list[UpstreamConnection | None] = []
+
+    def tell(connection: UpstreamConnection | None) -> None:
+        outcome.append(connection)
+        found.set()
+
+    upstreams.when_ready(tell)
+    await found.wait()
+    if outcome[0] is None:
+        raise RpcError(Code.UNAVAILABLE, f"no endpoint is available: {upstreams.fault}")
