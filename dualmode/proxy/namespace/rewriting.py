@@ -20,8 +20,6 @@ SNAPSHOT_REFUSED: Final = RpcError(
     Code.PERMISSION_DENIED,
     "dualmode: a snapshot holds the keys of all: ask a member for it, this proxy serves a namespace",
 )
-#: Where locks and elections look at a key they have no texts of their own (etcd: UNKNOWN, the text of the call within).
-_EMPTY_KEY_WITHIN: Final = RpcError(Code.UNKNOWN, errors.EMPTY_KEY.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +34,31 @@ class Rewriting:
 
 
 def _interval(space: KeySpace, message: Any) -> None:
-    """`key` and `range_end`. An empty key is none, but from the empty key on to the end is all of the namespace."""
-    if not message.key and message.range_end != TO_THE_END:
-        raise errors.EMPTY_KEY
-    message.key = space.key_at_member(message.key)
-    message.range_end = space.end_at_member(message.range_end)
+    """`key` and `range_end`. From the empty key on to the end is all of the namespace.
+
+    Else the empty key is none: it stays, alone, so that the member refuses it with all that it looks at before. Where
+    one did not, it would be the empty key, which no store has.
+    """
+    if message.key or message.range_end == TO_THE_END:
+        message.key = space.key_at_member(message.key)
+        message.range_end = space.end_at_member(message.range_end)
+    else:
+        message.range_end = b""
 
 
 def _key(space: KeySpace, message: Any) -> None:
-    if not message.key:
-        raise errors.EMPTY_KEY
-    message.key = space.key_at_member(message.key)
+    if message.key:  # as above
+        message.key = space.key_at_member(message.key)
 
 
 def _name(space: KeySpace, message: Any) -> None:
     message.name = space.key_at_member(message.name)
 
 
-def _key_within(space: KeySpace, message: Any) -> None:
-    if not message.key:
-        raise _EMPTY_KEY_WITHIN
-    message.key = space.key_at_member(message.key)
-
-
-def _leader_within(space: KeySpace, message: Any) -> None:
+def _leader_to_member(space: KeySpace, message: Any) -> None:
     if message.HasField("leader"):  # else the member says what is missing
         _name(space, message.leader)
-        _key_within(space, message.leader)
+        _key(space, message.leader)
 
 
 def _txn(space: KeySpace, message: Any) -> None:
@@ -104,7 +100,7 @@ def _grant(space: KeySpace, message: Any) -> None:
 
 
 def _revoke(space: KeySpace, message: Any) -> None:
-    """Whatever it names: what was not granted cannot be revoked."""
+    """Whatever it names: what was not granted cannot be revoked, and what RoleGet shows can."""
     message.key = space.key_at_member(message.key)
     message.range_end = space.end_at_member(message.range_end)
 
@@ -178,7 +174,7 @@ def _keys_of_lease(space: KeySpace, message: Any) -> None:
     message.keys.extend(own)
 
 
-def _leader(space: KeySpace, message: Any) -> None:
+def _leader_for_client(space: KeySpace, message: Any) -> None:
     if message.HasField("leader"):
         message.leader.name = space.key_for_client(message.leader.name)
         _own(space, message.leader)
@@ -209,12 +205,12 @@ REWRITTEN: Final[dict[str, Rewriting]] = {
     "etcdserverpb.Auth/RoleGrantPermission": Rewriting(_grant, _nothing),
     "etcdserverpb.Auth/RoleRevokePermission": Rewriting(_revoke, _nothing),
     "v3lockpb.Lock/Lock": Rewriting(_name, _own),
-    "v3lockpb.Lock/Unlock": Rewriting(_key_within, _nothing),
-    "v3electionpb.Election/Campaign": Rewriting(_name, _leader),
-    "v3electionpb.Election/Proclaim": Rewriting(_leader_within, _nothing),
+    "v3lockpb.Lock/Unlock": Rewriting(_key, _nothing),
+    "v3electionpb.Election/Campaign": Rewriting(_name, _leader_for_client),
+    "v3electionpb.Election/Proclaim": Rewriting(_leader_to_member, _nothing),
     "v3electionpb.Election/Leader": Rewriting(_name, _kv),
     "v3electionpb.Election/Observe": Rewriting(_name, _kv),
-    "v3electionpb.Election/Resign": Rewriting(_leader_within, _nothing),
+    "v3electionpb.Election/Resign": Rewriting(_leader_to_member, _nothing),
 }
 
 REFUSED: Final[dict[str, RpcError]] = {"etcdserverpb.Maintenance/Snapshot": SNAPSHOT_REFUSED}
