@@ -120,7 +120,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         is_readonly=values["proxy"] == "readonly",
         shares_watches=values["share-watches"],
         refresh_seconds=_refresh_seconds(values),
-        namespace=values["namespace"].encode(),
+        namespace=values["namespace"].encode(errors="surrogateescape"),
         advertise_client_urls=_given_urls(values, "advertise-client-urls"),
         resolver_prefix=values["resolver-prefix"],
         resolver_ttl_seconds=values["resolver-ttl"],

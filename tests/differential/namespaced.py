@@ -15,7 +15,7 @@ NOT_GENERATED: Final = {
     "Hash": "of all keys",
     "HashKV": "of all keys",
     "the empty key with all that follow": "means all of the namespace, and nothing to a server",
-    "deletes of all that follow in a Txn": "etcd does not see that they delete what is put; in a namespace they have an end",
+    "deletes of all that follow in a Txn": "etcd does not see what of the puts they delete; in a namespace it does",
 }
 _METHODS: Final = ("Snapshot", "Hash", "HashKV")
 
