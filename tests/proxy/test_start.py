@@ -26,14 +26,13 @@ def settings_of(*flags: str) -> ProxySettings:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--namespace=/a/"], ["--namespace"]),
         (
             ["--resolver-prefix=p", "--resolver-ttl=5", "--advertise-client-urls=http://a:1"],
             ["--resolver-prefix and --resolver-ttl"],
         ),
         (["--discovery-srv=example.org"], []),
         (["--initial-cluster=a=http://a:1"], []),
-        (["--namespace=x", "--proxy=readonly"], ["--namespace"]),
+        (["--namespace=x", "--proxy=readonly"], []),
         (["--endpoints=a:1,b:2", "--proxy=on"], []),
         ([], []),
     ],
