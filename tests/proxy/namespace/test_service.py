@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from dualmode.api import etcdserverpb as pb
+from dualmode.api import v3lockpb
 from dualmode.edge.mux import MuxBuilder, text_route
 from dualmode.http.interface import ErrorCode, RequestHead
 from dualmode.http.routing import Mux, PeerIdentity
@@ -23,6 +24,7 @@ from tests.rpc.fake_link import Answer, FakeLink
 
 PEER = PeerIdentity("client", is_tls=False)
 FORWARDED = text_route(299, "forwarded")
+LockRequest = v3lockpb.LockRequest
 KV = {"create_revision": 3, "mod_revision": 4, "version": 2, "value": b"v"}
 
 
@@ -45,9 +47,7 @@ class Case:
         sink = route.serve(self.link, number, head, body)
         self.sinks.append(sink)
         await wait_all_tasks_blocked()
-        return (
-            self.link.answers[number] if number in self.link.answers else self.link.answers.setdefault(number, Answer())
-        )
+        return self.link.answer(number)
 
     async def grpc(self, path: str, message: Any = None, *fields: tuple[bytes, bytes]) -> Answer:
         body = b"" if message is None else frame(message.SerializeToString())
@@ -138,7 +138,7 @@ async def test_what_a_member_must_not_say_is_not_passed_on(data: bytes) -> None:
 
 async def test_a_client_that_goes_takes_its_call_along() -> None:
     async with case() as it:
-        await it.grpc("/v3lockpb.Lock/Lock")
+        await it.grpc("/v3lockpb.Lock/Lock", LockRequest(name=b"l"))
         it.sinks[0].on_reset(ErrorCode.CANCEL)
         await wait_all_tasks_blocked()
         assert it.upstreams.asked[0].reset_code == ErrorCode.CANCEL
@@ -147,8 +147,7 @@ async def test_a_client_that_goes_takes_its_call_along() -> None:
 async def test_a_call_ends_with_its_deadline(autojump_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         it = Case(nursery)
-        lock = it.grpc("/v3lockpb.Lock/Lock", pb.LeaseLeasesRequest(), (b"grpc-timeout", b"3S"))
-        answer = await lock
+        answer = await it.grpc("/v3lockpb.Lock/Lock", LockRequest(name=b"l"), (b"grpc-timeout", b"3S"))
         await trio.sleep(4)
         assert answer.grpc_status[0] == 4
         assert it.upstreams.asked[0].reset_code == ErrorCode.CANCEL
