@@ -150,6 +150,9 @@ class Whole(Forward):
         self.data, self.is_ended = body, True
         return self
 
+    def on_data(self, data: bytes, flow_bytes: int) -> None:
+        raise AssertionError("it has taken all")
+
 
 @pytest.mark.parametrize(("operation", "is_read"), [(RANGE, True), (PUT, False)])
 def test_transactions_to_a_route_that_takes_them_whole(operation: Any, is_read: bool) -> None:
