@@ -6,6 +6,8 @@ have arrived is sent a second time only when it reads (`proxy/reads.py`).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import trio
 
 from dualmode import limits
@@ -13,12 +15,13 @@ from dualmode.client.calls import ClientStream, UnaryCall
 from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
-from dualmode.http.interface import Fields
+from dualmode.http.interface import Fields, Pairs
 from dualmode.proxy import headers
 from dualmode.proxy.member_finder import request_head
 from dualmode.proxy.reads import may_send_again
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.calls import Metadata
+from dualmode.urls import Url
 
 
 class MessageForward:
@@ -50,8 +53,13 @@ class MessageForward:
         return call
 
     def _head(self, connection: UpstreamConnection, path: bytes, metadata: Metadata) -> Fields:
-        head = request_head(connection.target, self._upstreams.scheme, path)
-        return head.plus(*headers.metadata(metadata.pairs, metadata.is_gateway))
+        return _head_of(connection.target, self._upstreams.scheme, path, metadata.pairs, metadata.is_gateway)
+
+
+@lru_cache(maxsize=limits.PROXY_REMEMBERED_HEADS)
+def _head_of(target: Url, scheme: bytes, path: bytes, pairs: Pairs, is_gateway: bool) -> Fields:
+    """A client sends the same metadata with each call: kept, so that each head has its header block once."""
+    return request_head(target, scheme, path).plus(*headers.metadata(pairs, is_gateway))
 
 
 async def connection_to(upstreams: Upstreams) -> UpstreamConnection:
