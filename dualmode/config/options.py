@@ -249,7 +249,7 @@ GROUPS: Final = (
             Option("access-log", SWITCH, "false",
                    "Log every call when it has ended: client, method, status, time, bytes, endpoint.", PROXY, OURS,
                    also=("experimental-enable-grpc-logging",)),
-            Option("namespace", TEXT, "", "A prefix of all keys. Not there yet: refused.", PROXY),
+            Option("namespace", TEXT, "", "A prefix of all keys at the members, which clients never see.", PROXY),
             Option("cert", FILE, "", "Our certificate toward the members; one without a common name.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),
             Option("cacert", FILE, "", "CA bundle that members' certificates come from. Empty: the system's.", PROXY),

@@ -127,7 +127,7 @@ def proxy_settings(values: Values) -> ProxySettings:
         cache_bytes=values["cache-bytes"],
         has_access_log=values["access-log"],
         refresh_seconds=_refresh_seconds(values),
-        namespace=values["namespace"].encode(),
+        namespace=values["namespace"].encode(errors="surrogateescape"),
         advertise_client_urls=advertised_by_proxy(values),
         resolver_prefix=values["resolver-prefix"],
         resolver_ttl_seconds=values["resolver-ttl"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dualmode.http.interface import RequestHead
+from dualmode.http.interface import STREAMED, RequestHead
 from dualmode.http.routing import Link, Route, Sink
 
 
-def pass_on(route: Route, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink:
-    """Serves it there; the bytes are credited already."""
+def pass_on(route: Route, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink | None:
+    """Serves it there, or as it is where the route gathers bodies too; the bytes are credited already."""
+    if route.body_limit != STREAMED:
+        return route.serve(link, stream_id, head, body)
     sink = route.serve(link, stream_id, head, b"")
     assert sink is not None, "a route of streamed bodies gives a sink"
     sink.on_data(body, 0)

@@ -58,6 +58,27 @@ def grpc_trailers(trailers: Pairs) -> Fields | None:
     return Fields(*trailers) if trailers else None
 
 
+def metadata(pairs: Pairs, is_gateway: bool) -> Pairs:
+    """A caller's metadata on a call that is made anew for them: without what describes messages or a connection.
+
+    From JSON any name may come. A call of the JSON gateway says so, or a member would take the proxy's certificate for
+    the caller's.
+    """
+    kept = tuple(
+        pair
+        for pair in end_to_end(pairs)
+        if pair[0] not in _OF_THE_MESSAGES and pair[0] and not pair[0].startswith(b":")
+    )
+    return (*kept, GATEWAY_MARK) if is_gateway and all(name != GATEWAY_MARK[0] for name, _ in kept) else kept
+
+
+#: As etcd's gateway marks its calls.
+GATEWAY_MARK: Final = (b"grpcgateway-accept", b"*/*")
+_OF_THE_MESSAGES: Final = frozenset(
+    {b"host", b"content-type", b"content-length", b"grpc-encoding", b"grpc-accept-encoding"}
+)
+
+
 def http_request(head: RequestHead, peer: PeerIdentity) -> list[tuple[bytes, bytes]]:
     """Fields of a forwarded plain HTTP request. The host is the endpoint's; whom the client asked is told beside."""
     kept = [(name, value) for name, value in end_to_end(head.fields) if name not in _REWRITTEN]

@@ -16,7 +16,6 @@ from dualmode.config.settings import ProxySettings, UpstreamTls
 from dualmode.datadir import claim
 from dualmode.edge.outbox import Outbox
 from dualmode.edge.tls import ClientTls, ClientTlsSettings
-from dualmode.errors import StartError
 from dualmode.http.engines import ENGINES
 from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
@@ -29,12 +28,13 @@ from dualmode.proxy.http_forward import HttpTransports
 from dualmode.proxy.identity.logins import Logins
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
+from dualmode.proxy.namespace.key_space import KeySpace
+from dualmode.proxy.namespace.service import NamespacedWatches
 from dualmode.proxy.policies import POLICIES
 from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.routes import Parts, client_mux
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.spread import Spread
-from dualmode.proxy.unsupported import unsupported
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.serving import Serving, until_cancelled
 from dualmode.urls import Url
@@ -47,9 +47,6 @@ async def run(settings: ProxySettings, *, ready: Callable[[], None]) -> None:
 
     Raises StartError with nothing half-started; later, what a listener raises.
     """
-    faults = list(unsupported(settings))
-    if faults:
-        raise StartError("; ".join(faults))
     own = settings.serving
     tls_for_calls = upstream_tls(settings.upstream_tls, (*settings.endpoints, *settings.member_peer_urls))
     finder = MemberFinder(settings, ClusterFile(settings.proxy_dir), PeerClient(tls_for_calls))
@@ -92,7 +89,8 @@ async def _live(
             await nursery.start(logins.run)
         watches = None
         if settings.shares_watches:
-            watches = SharedWatchService(upstreams)
+            inside = NamespacedWatches(KeySpace(settings.namespace)) if settings.namespace else None
+            watches = SharedWatchService(upstreams, inside)
             await nursery.start(watches.run)
         registration = None
         if settings.advertise_client_urls:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from dualmode.errors import RpcError
+from dualmode.http.interface import Pairs
 from dualmode.http.routing import PeerIdentity
 
 
@@ -25,6 +26,10 @@ class Metadata(Protocol):
     timeout_seconds: float | None  #: `grpc-timeout`
     is_gateway: bool  #: came through the JSON gateway
     refusal: RpcError | None  #: why no call with this metadata can be served
+
+    @property
+    def pairs(self) -> Pairs:
+        """All of it as it came, for whoever calls somebody else on behalf of the caller."""
 
     def get(self, name: str) -> str | None: ...
 

@@ -41,6 +41,11 @@ class CallMetadata:
         self.client_api_version = self._client_api_version()
         self.timeout_seconds = self._timeout_seconds()
 
+    @property
+    def pairs(self) -> Pairs:
+        """Names and values as they came."""
+        return self._fields
+
     def _raw(self, name: bytes) -> bytes | None:
         for key, value in self._fields:
             if key == name:

@@ -11,6 +11,7 @@ from dualmode.proxy.headers import (
     grpc_trailers,
     http_request,
     http_response,
+    metadata,
 )
 from dualmode.proxy.reads import READS, http_may_send_again, may_send_again
 
@@ -109,3 +110,25 @@ def test_only_reads_are_sent_again_when_nobody_knows() -> None:
     assert not may_send_again(b"/etcdserverpb.Watch/Watch", may_have_left=True)
     assert http_may_send_again(b"GET")
     assert not http_may_send_again(b"POST")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_gateway", "kept"),
+    [
+        (((b"token", b"t"), (b"hasleader", b"true"), (b"grpc-timeout", b"1S")), False, (0, 1, 2)),
+        (((b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", b"x")), False, (2,)),
+        (((b"grpc-encoding", b"gzip"), (b"grpc-accept-encoding", b"gzip"), (b"a-bin", b"AA")), False, (2,)),
+        (((b"grpcgateway-accept", b"*/*"),), False, (0,)),
+        (((b":path", b"/etcdserverpb.KV/Put"), (b"", b"x"), (b"host", b"h"), (b"authorization", b"t")), True, (3,)),
+    ],
+)
+def test_metadata_of_a_call_made_anew(fields: Pairs, is_gateway: bool, kept: tuple[int, ...]) -> None:
+    expected = tuple(fields[number] for number in kept)
+    if is_gateway:
+        expected += ((b"grpcgateway-accept", b"*/*"),)
+    assert metadata(fields, is_gateway) == expected
+
+
+def test_a_gateway_marks_its_calls_once() -> None:
+    mark = (b"grpcgateway-accept", b"text/html")
+    assert metadata((mark,), is_gateway=True) == (mark,)

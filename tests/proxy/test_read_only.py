@@ -141,6 +141,28 @@ def test_transactions(txn: Any, expected: bool) -> None:
     assert (forward.data, forward.is_ended) == ((body, True) if expected else (b"", False))
 
 
+class Whole(Forward):
+    """A route that takes requests as a whole, as that of a namespace does."""
+
+    body_limit = 1 << 20
+
+    def serve(self, link: Any, stream_id: int, head: RequestHead, body: bytes) -> Forward:
+        self.data, self.is_ended = body, True
+        return self
+
+    def on_data(self, data: bytes, flow_bytes: int) -> None:
+        raise AssertionError("it has taken all")
+
+
+@pytest.mark.parametrize(("operation", "is_read"), [(RANGE, True), (PUT, False)])
+def test_transactions_to_a_route_that_takes_them_whole(operation: Any, is_read: bool) -> None:
+    body = frame(pb.TxnRequest(success=[operation]).SerializeToString())
+    forward = Whole()
+    head = grpc("/etcdserverpb.KV/Txn")
+    ReadOnlyGuard(forward)(head, PEER, forward).serve(FakeLink(), 1, head, body)
+    assert (forward.data, forward.is_ended) == ((body, True) if is_read else (b"", False))
+
+
 @pytest.mark.parametrize("body", [b"", b"\0\0\0\0", frame(b"") + b"x", b"\1" + frame(b"")[1:], frame(b"\xff")])
 def test_a_transaction_that_cannot_be_looked_into_is_refused(body: bytes) -> None:
     assert not is_read_only_txn(body)

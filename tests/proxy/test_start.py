@@ -13,7 +13,6 @@ from dualmode.errors import StartError
 from dualmode.proxy import loops
 from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.start import run
-from dualmode.proxy.unsupported import unsupported
 from dualmode.urls import parse_url
 
 
@@ -21,28 +20,6 @@ def settings_of(*flags: str) -> ProxySettings:
     settings = load(Mode.PROXY, list(flags), {}).settings(Mode.PROXY)
     assert isinstance(settings, ProxySettings)
     return settings
-
-
-@pytest.mark.parametrize(
-    ("flags", "told"),
-    [
-        (["--namespace=/a/"], ["--namespace"]),
-        (["--resolver-prefix=p", "--resolver-ttl=5", "--advertise-client-urls=http://a:1"], []),
-        (["--discovery-srv=example.org"], []),
-        (["--initial-cluster=a=http://a:1"], []),
-        (["--namespace=x", "--proxy=readonly"], ["--namespace"]),
-        (["--endpoints=a:1,b:2", "--proxy=on"], []),
-        ([], []),
-    ],
-)
-async def test_what_is_asked_for_in_vain_is_named(flags: list[str], told: list[str]) -> None:
-    settings = settings_of(*flags)
-    lines = list(unsupported(settings))
-    assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == told
-    if told:
-        with pytest.raises(StartError) as raised:
-            await run(settings, ready=lambda: None)
-        assert str(raised.value) == "; ".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -122,10 +122,12 @@ class UpstreamWatch:
 
 
 class SharedWatches:
-    """The watches of one user. `send` takes WatchRequests for the upstream stream."""
+    """The watches of one user. `send` takes WatchRequests for the upstream stream. `on_message` may change a
+    WatchResponse before anybody sees it."""
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    def __init__(self, send: Callable[[bytes], None], on_message: Callable[[Any], None] | None = None) -> None:
         self._send = send
+        self._on_message = on_message
         self._by_id: dict[int, UpstreamWatch] = {}
         self._groups: dict[Kind, UpstreamWatch] = {}
         #: Watches on their own, by kind: they may meet their group.
@@ -237,8 +239,10 @@ class SharedWatches:
     # --- The member --------------------------------------------------------------------------------------------
 
     def on_response(self, data: bytes) -> None:
-        """A WatchResponse has come. Raises `DecodeError` when it is none."""
+        """A WatchResponse has come. Raises `DecodeError` when it is none, and what `on_message` raises."""
         message = etcdserverpb.WatchResponse.FromString(data)
+        if self._on_message is not None:
+            self._on_message(message)
         response = Response(message)
         if message.created:
             self._on_created(message, response)

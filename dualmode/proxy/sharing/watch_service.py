@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 import trio
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from dualmode.client.connection import UpstreamConnection
 from dualmode.client.status import CallError
 from dualmode.errors import Code, RpcError
 from dualmode.http.interface import Fields, RequestHead
+from dualmode.proxy import headers
 from dualmode.proxy.endpoint_calls import ready_connection
 from dualmode.proxy.member_finder import request_head
 from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
@@ -26,14 +27,26 @@ from dualmode.rpc.signal import Signal
 _PATH: Final = b"/etcdserverpb.Watch/Watch"
 #: Metadata that makes two callers different: who they are, and what they want to be told.
 _IDENTIFYING: Final = ("token", "authorization", "hasleader", "client-api-version")
+#: Made for a call of the JSON gateway, so that a member takes it for what it is.
+_GATEWAY: Final = headers.GATEWAY_MARK[0].decode()
 Identity = tuple[str | None, ...]
 
 
-class SharedWatchService:
-    """The handler of `etcdserverpb.Watch/Watch` in a proxy. `run` owns the upstream streams."""
+class WatchRewriting(Protocol):
+    """What changes messages on their way. Both change them in place; an `RpcError` ends the stream."""
 
-    def __init__(self, upstreams: Upstreams) -> None:
+    def on_create(self, create_request: Any) -> None: ...
+
+    def on_response(self, response: Any) -> None: ...
+
+
+class SharedWatchService:
+    """The handler of `etcdserverpb.Watch/Watch` in a proxy. `run` owns the upstream streams. `inside` rewrites what is
+    asked for, and each answer of a member once, whoever it is for."""
+
+    def __init__(self, upstreams: Upstreams, inside: WatchRewriting | None = None) -> None:
         self._upstreams = upstreams
+        self._inside = inside
         self._shared: dict[Identity, SharedStream] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -68,7 +81,7 @@ class SharedWatchService:
         stream.on_gone(changed.set)
         try:
             while (message := await stream.receive()) is not None:
-                _handle(watches, client, message)
+                self._handle(watches, client, message)
                 await shared.wait_for_room()
                 # A client that asks and does not read the answers is not read from either.
                 while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
@@ -78,8 +91,22 @@ class SharedWatchService:
         finally:
             shared.leave(client)
 
+    def _handle(self, watches: SharedWatches, client: ClientStream, message: bytes) -> None:
+        request = decode(etcdserverpb.WatchRequest, message)
+        kind = request.WhichOneof("request_union")
+        if kind == "create_request":
+            if self._inside is not None:
+                self._inside.on_create(request.create_request)
+            watches.create(client, request.create_request)
+        elif kind == "cancel_request":
+            watches.cancel(client, request.cancel_request.watch_id)
+        elif kind == "progress_request":
+            watches.request_progress(client)
+
     async def _for(self, stream: ServerStream) -> SharedStream:
-        identity: Identity = tuple(stream.metadata.get(name) for name in _IDENTIFYING)
+        metadata = stream.metadata
+        gateway = headers.GATEWAY_MARK[1].decode() if metadata.is_gateway else None
+        identity: Identity = (*(metadata.get(name) for name in _IDENTIFYING), gateway)
         shared = self._shared.get(identity)
         if shared is None or shared.is_over:
             connection = await ready_connection(self._upstreams)
@@ -102,13 +129,13 @@ class SharedWatchService:
         assert self._nursery is not None, "the service runs"
         more = [
             (name.encode(), value.encode("utf-8", "surrogateescape"))
-            for name, value in zip(_IDENTIFYING, identity, strict=True)
+            for name, value in zip((*_IDENTIFYING, _GATEWAY), identity, strict=True)
             if value is not None
         ]
         head = request_head(connection.target, self._upstreams.scheme, _PATH)
-        shared = self._shared[identity] = SharedStream(
-            connection, head.plus(*more), lambda: self._forget(identity, shared)
-        )
+        on_response = self._inside.on_response if self._inside is not None else None
+        shared = SharedStream(connection, head.plus(*more), lambda: self._forget(identity, shared), on_response)
+        self._shared[identity] = shared
         self._nursery.start_soon(shared.run)
         return shared
 
@@ -120,7 +147,13 @@ class SharedWatchService:
 class SharedStream:
     """One user's upstream stream, and the watches on it."""
 
-    def __init__(self, connection: UpstreamConnection, head: Fields, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: UpstreamConnection,
+        head: Fields,
+        on_end: Callable[[], None],
+        on_message: Callable[[Any], None] | None,
+    ) -> None:
         self._call = UpstreamCall(connection)
         self._call.start(head)
         self._on_end = on_end
@@ -128,7 +161,7 @@ class SharedStream:
         self._wake = trio.Event()
         self._room = trio.Event()
         self.is_over = False
-        self.watches = SharedWatches(self._queue)
+        self.watches = SharedWatches(self._queue, on_message)
 
     def _queue(self, request: bytes) -> None:
         self._unsent.append(request)
@@ -159,7 +192,7 @@ class SharedStream:
                 try:
                     while (message := await self._call.receive()) is not None:
                         self.watches.on_response(message)
-                except CallError as fault:
+                except RpcError as fault:  # of the member, or a message that must not pass
                     error = RpcError(fault.code, fault.message)
                 except DecodeError as fault:
                     error = RpcError(Code.INTERNAL, f"the endpoint sent what is no watch response: {fault}")
@@ -191,19 +224,5 @@ class SharedStream:
 
 def identity_of(head: RequestHead) -> Identity:
     """Who makes a call, by its head."""
-    return tuple(value if value is None else value.decode("utf-8", "surrogateescape") for value in _identifying(head))
-
-
-def _identifying(head: RequestHead) -> list[bytes | None]:
-    return [head.get(name.encode()) for name in _IDENTIFYING]
-
-
-def _handle(watches: SharedWatches, client: ClientStream, message: bytes) -> None:
-    request = decode(etcdserverpb.WatchRequest, message)
-    kind = request.WhichOneof("request_union")
-    if kind == "create_request":
-        watches.create(client, request.create_request)
-    elif kind == "cancel_request":
-        watches.cancel(client, request.cancel_request.watch_id)
-    elif kind == "progress_request":
-        watches.request_progress(client)
+    values = [head.get(name.encode()) for name in _IDENTIFYING]
+    return (*(value if value is None else value.decode("utf-8", "surrogateescape") for value in values), None)
