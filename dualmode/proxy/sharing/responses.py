@@ -19,10 +19,11 @@ NO_WATCH: Final = -1
 class Response:
     """One response of a member, read once. `oldest` and `newest` are the revisions of its events, 0 without any."""
 
-    __slots__ = ("_head", "_message", "_rest", "newest", "oldest", "revision")
+    __slots__ = ("_head", "_message", "_rest", "is_compacted", "newest", "oldest", "revision")
 
     def __init__(self, message: Any) -> None:
         self.revision: int = message.header.revision
+        self.is_compacted = bool(message.compact_revision)
         revisions = [event.kv.mod_revision for event in message.events]
         self.oldest = min(revisions, default=0)
         self.newest = max(revisions, default=0)

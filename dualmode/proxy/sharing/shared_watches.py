@@ -149,7 +149,11 @@ class SharedWatches:
     @property
     def client_watches(self) -> int:
         """How many the clients have."""
-        return sum(len(stream.watches) for stream in self._streams)
+        return sum(
+            watch.upstream is not None or watch in stream.parked
+            for stream in self._streams
+            for watch in stream.watches.values()
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -364,7 +368,7 @@ class SharedWatches:
     def _on_canceled(self, upstream: UpstreamWatch, response: Response) -> None:
         self._forget(upstream)
         for watch in list(upstream.members):
-            self._end(watch, response.addressed(watch.watch_id))
+            self._end(watch, response.addressed(watch.watch_id), is_id_free=not response.is_compacted)
 
     def _on_asked_cancel(self, upstream: UpstreamWatch, response: Response) -> None:
         assert upstream.canceled_for is not None, "somebody asked"
@@ -372,9 +376,12 @@ class SharedWatches:
         if stream in self._streams:
             stream.client.send_now(response.head + id_field(watch_id) + CANCELED)
 
-    def _end(self, watch: ClientWatch, message: bytes) -> None:
+    def _end(self, watch: ClientWatch, message: bytes, is_id_free: bool = True) -> None:
+        """The member has ended it. Of one whose past was compacted the id stays taken until its client cancels it, as
+        in etcd."""
         watch.upstream = None
-        watch.stream.watches.pop(watch.watch_id, None)
+        if is_id_free:
+            watch.stream.watches.pop(watch.watch_id, None)
         watch.stream.client.send_now(message)
 
     # --- Progress ----------------------------------------------------------------------------------------------

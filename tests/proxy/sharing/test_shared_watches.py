@@ -301,6 +301,21 @@ def test_a_cancel_is_answered_with_the_revision_of_now(riders: int) -> None:
     assert world.shared.upstream_watches == 1
 
 
+def test_the_id_of_a_watch_in_a_compacted_past_stays_taken_until_it_is_cancelled() -> None:
+    world = World()
+    client, stream = world.client()
+    world.member.compacted = 5
+    world.shared.create(stream, create(b"a", watch_id=3, start_revision=2))
+    world.deliver()
+    world.shared.create(stream, create(b"a", watch_id=3))
+    world.shared.cancel(stream, 3)
+    world.shared.create(stream, create(b"a", watch_id=3))
+    world.deliver()
+    told = [(one.watch_id, one.created, one.canceled) for one in client.received]
+    taken, cancelled, made = (-1, True, True), (3, False, True), (3, True, False)
+    assert told == [(3, True, False), (3, False, True), taken, cancelled, made]
+
+
 def test_cancelling() -> None:
     world = World()
     one, first = world.client()
