@@ -18,8 +18,8 @@ from dualmode.http.interface import Fields, RequestHead
 from dualmode.http.routing import Link, Route, Sink
 from dualmode.proxy.cache.ranges import Kept, RangeCache, is_cacheable, watch_of
 from dualmode.proxy.gathered import pass_on
-from dualmode.proxy.sharing.shared_watches import ClientStream
 from dualmode.proxy.sharing.watch_service import Identity, SharedStream, SharedWatchService, identity_of
+from dualmode.proxy.sharing.watches import ClientStream
 from dualmode.rpc.framing import refusal_of_size
 from dualmode.rpc.status import HEAD, OK_TRAILERS, error_only
 

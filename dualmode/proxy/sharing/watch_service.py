@@ -18,7 +18,8 @@ from dualmode.http.interface import Fields, RequestHead
 from dualmode.proxy import headers
 from dualmode.proxy.endpoint_calls import ready_connection
 from dualmode.proxy.member_finder import request_head
-from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
+from dualmode.proxy.sharing.shared_watches import SharedWatches
+from dualmode.proxy.sharing.watches import ClientStream
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.rpc.calls import Kind, Method, ServerStream
 from dualmode.rpc.decode import decode

@@ -18,7 +18,8 @@ from dualmode import limits
 from dualmode.api import etcdserverpb as pb
 from dualmode.api import mvccpb
 from dualmode.errors import Code, RpcError
-from dualmode.proxy.sharing.shared_watches import ClientStream, SharedWatches
+from dualmode.proxy.sharing.shared_watches import SharedWatches
+from dualmode.proxy.sharing.watches import ClientStream
 
 
 class Member:
