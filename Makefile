@@ -10,7 +10,7 @@ JOBS ?= auto
 SEEDS ?= 100
 FIRST ?= 0
 
-.PHONY: member proxy test lint sim bench protos clean help
+.PHONY: member proxy test lint sim bench bench-proxies protos clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ sim: $(READY_DEV) ## clusters on a simulated clock, network and disk: SEEDS=100 
 
 bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-proxies: $(READY_DEV) ## dualmode proxy beside etcd's gRPC proxy and gateway
+	$(BIN)/python -m tests.bench.proxies $(ARGS)
 
 protos: $(READY_DEV) ## compile dualmode/api/protos into the descriptor set that the package loads
 	$(BIN)/python -m tests.api.compile_protos

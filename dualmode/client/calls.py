@@ -57,6 +57,13 @@ class _Call:
             error = CallError(Code.INTERNAL, "the server ended the stream within a message")
         self._end(error)
 
+    def on_response(self, http_status: int, fields: Pairs, data: bytes, trailers: Pairs) -> None:
+        """See ResponseSink."""
+        self.on_head(http_status, fields)
+        if data:
+            self.on_data(data, 0)
+        self.on_end(trailers)
+
     def on_reset(self, error_code: int, may_have_left: bool, reason: str) -> None:
         """See ResponseSink."""
         if reason:

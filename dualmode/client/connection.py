@@ -32,6 +32,7 @@ from dualmode.http.interface import (
     GoawayReceived,
     HttpClientConnection,
     Pairs,
+    ResponseReceived,
     ResponseStarted,
     StreamDrained,
     StreamEnded,
@@ -53,6 +54,9 @@ class ResponseSink(Protocol):
 
     def on_end(self, trailers: Pairs) -> None:
         """The server has said all. The last call if our half is ended too."""
+
+    def on_response(self, status: int, fields: Pairs, data: bytes, trailers: Pairs) -> None:
+        """All of an answer in one piece, in place of the three above. Its bytes are credited already."""
 
     def on_reset(self, error_code: int, may_have_left: bool, reason: str) -> None:
         """The stream is gone. The last call. `reason` is set when the whole connection went, else ""."""
@@ -207,6 +211,9 @@ class UpstreamConnection:
             self.leaving.set()
             self._reason = events[-1].error or self._reason
         for event in events:
+            if type(event) is ResponseReceived:
+                self._on_response(event)
+                continue
             match event:
                 case DataReceived(stream_id, data, flow_bytes):
                     sink = self._sinks.get(stream_id)
@@ -235,6 +242,24 @@ class UpstreamConnection:
                     self._on_goaway(last_stream_id)
         if self._after_read:
             self._after_read = self._tell_all(self._after_read)
+
+    def _on_response(self, event: ResponseReceived) -> None:
+        stream_id, trailers = event.stream_id, event.trailers
+        if trailers is None:
+            sink = self._sinks.get(stream_id)
+            if sink is not None:
+                sink.on_head(event.status, event.fields)
+                if event.flow_bytes:
+                    sink.on_data(event.data, event.flow_bytes)
+            elif event.flow_bytes:
+                self._http.acknowledge(stream_id, event.flow_bytes)
+            return
+        sink = self._sinks.pop(stream_id, None)
+        if sink is not None:
+            sink.on_response(event.status, event.fields, event.data, trailers)
+        self._http.reset_stream(stream_id, ErrorCode.CANCEL)  # as after StreamEnded
+        if self._when_room:
+            self._room()
 
     def _on_reset(self, stream_id: int, error_code: int, by_peer: bool) -> None:
         sink = self._sinks.pop(stream_id, None)

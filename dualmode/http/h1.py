@@ -43,6 +43,7 @@ from dualmode.http.interface import (
     RequestStarted,
     StreamEnded,
     StreamReset,
+    streamed_at_most,
 )
 
 _NO_FIELDS: Final[Pairs] = ()
@@ -211,7 +212,7 @@ class Http1ServerConnection:
             raise RefusedRequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
         exchange = self._exchange = Exchange(self._next_id, parser, head, body_bytes, self._now)
         self._next_id += 2
-        exchange.body_limit = self._classify(head)
+        exchange.body_limit = streamed_at_most(self._classify(head))
         if exchange.body_limit == STREAMED:
             exchange.is_told = True
             self._events.append(RequestStarted(exchange.stream_id, head))

@@ -9,6 +9,9 @@ Two ways for a request body, decided per request by the driver's `Classifier` at
   `RequestReceived`. This is the hot path: a unary call is one event.
 * streamed: `RequestStarted`, then `DataReceived` as it comes (credited by `acknowledge`), then `StreamEnded`.
 
+A proxy wants the best of both: what is here as a whole should cost one event, and what comes slowly should pass as it
+comes. `WHOLE_OR_STREAMED` is that for requests, `Http2Options.gathers_responses` for answers.
+
 HTTP/1.1 has no streams; its adapter numbers the requests of a connection 1, 3, 5 ... and speaks the same words.
 """
 
@@ -110,7 +113,11 @@ class RequestHead:
 
 
 class RequestReceived:
-    """A whole request (body gathered by the connection)."""
+    """A whole request (body gathered by the connection).
+
+    Of a request that is WHOLE_OR_STREAMED it is the first event: with the body when the read that brought the head has
+    brought all of it, else with b"" in its place, and the body follows in events as of a streamed one.
+    """
 
     __slots__ = ("body", "head", "stream_id")
 
@@ -151,6 +158,22 @@ class ResponseStarted:
     stream_id: int
     status: int
     fields: Pairs
+
+
+class ResponseReceived:
+    """Client role, where responses are gathered: a final response head with everything behind it that came in the same
+    read. What comes later follows in the other events."""
+
+    __slots__ = ("data", "fields", "flow_bytes", "status", "stream_id", "trailers")
+
+    def __init__(self, stream_id: int, status: int, fields: Pairs) -> None:
+        self.stream_id = stream_id
+        self.status = status
+        self.fields = fields
+        self.data = b""
+        self.flow_bytes = 0
+        #: None while the server has not ended the stream.
+        self.trailers: Pairs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +233,7 @@ Event = (
     | RequestStarted
     | BodyTooLarge
     | ResponseStarted
+    | ResponseReceived
     | DataReceived
     | StreamEnded
     | StreamReset
@@ -218,10 +242,17 @@ Event = (
     | ConnectionEnded
 )
 
-#: Called once per request head; gives the greatest body to gather, in bytes, or -1 to stream it.
+#: Called once per request head; gives the greatest body to gather, in bytes, or one of the two constants below.
 #: It may set `head.route`; the connection looks at nothing but the number.
 Classifier = Callable[[RequestHead], int]
 STREAMED = -1
+#: (-2 is used by engines.) Engines that know no better take it for STREAMED.
+WHOLE_OR_STREAMED = -3
+
+
+def streamed_at_most(limit: int) -> int:
+    """For engines that know no WHOLE_OR_STREAMED."""
+    return STREAMED if limit == WHOLE_OR_STREAMED else limit
 
 
 class HttpConnection(Protocol):

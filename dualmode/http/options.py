@@ -31,3 +31,5 @@ class Http2Options:
     keepalive_timeout_seconds: float = limits.GRPC_KEEPALIVE_TIMEOUT_SECONDS
     #: Server role: the client may ping at that rate with no stream open. Client role: we ping with no stream open.
     keepalive_without_streams: bool = False
+    #: Client role: what one read brings of a response is one event (`ResponseReceived`). Engines may not know it.
+    gathers_responses: bool = False

@@ -134,5 +134,6 @@ def client_engine(settings: ProxySettings) -> Callable[[], HttpClientConnection]
         connection_window_bytes=limits.PROXY_CONNECTION_WINDOW_BYTES,
         keepalive_interval_seconds=settings.keepalive_time_seconds,
         keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
+        gathers_responses=True,
     )
     return lambda: make(options)

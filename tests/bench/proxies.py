@@ -3,7 +3,8 @@
     python -m tests.bench.proxies [--seconds 2] [--rounds 3]
 
 One etcd 3.5.1 behind all of them, alternating rounds, h2load in front. Counted is the CPU time of the proxy process;
-latency at 1x1 is compared with that of direct calls.
+latency at 1x1 is compared with that of direct calls. Watch fan-out: puts straight to the member, each seen by 1,000
+watches of one prefix (10 clients with 100 each) before the next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,18 @@ import click
 
 from tests.bench import h2load
 from tests.bench.costs import cpu_seconds, resident_mib
-from tests.bench.workloads import PUT_KEY, WORKLOADS, Shape, Workload
+from tests.bench.measure import WATCH_PUTS
+from tests.bench.native_load import Watchers
+from tests.bench.workloads import (
+    PUT_KEY,
+    VALUE,
+    WATCH_CLIENTS,
+    WATCH_PREFIX,
+    WATCHES_PER_CLIENT,
+    WORKLOADS,
+    Shape,
+    Workload,
+)
 from tests.interop.grpc_client import Client
 from tests.interop.processes import ServerProcess, free_port
 from tests.interop.servers import ETCD, Server, start_etcd, start_proxy
@@ -94,9 +107,14 @@ def main(seconds: float, rounds: int) -> None:
         click.echo(
             subprocess.run([str(ETCD), "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
         )
+        click.echo(
+            "| Load | Way | per second | p50 us | added us | CPU us of the proxy | work per CPU second to grpc-proxy's |"
+        )
+        click.echo("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for workload in (one for one in WORKLOADS if one.name in NAMES):
             for shape in SHAPES:
                 show(workload, shape, ways, rounds, seconds, directory)
+        show_fan_out(ways, rounds)
         for way in ways[1:]:
             click.echo(f"memory of {way.name}: {resident_mib(way.pid or 0):.0f} MiB")
 
@@ -108,15 +126,52 @@ def show(workload: Workload, shape: Shape, ways: list[Way], rounds: int, seconds
     for _ in range(rounds):
         for way in ways:
             samples[way.name].append(measure(way, workload, shape, requests[way.name], directory))
+    show_medians(f"{workload.name} {shape}", samples)
+
+
+def show_medians(what: str, samples: dict[str, list[tuple[float, float, int]]]) -> None:
+    """A line of a Markdown table for each way."""
     medians = {
         name: tuple(statistics.median(values) for values in zip(*found, strict=True)) for name, found in samples.items()
     }
     for name, (speed, cost, latency) in medians.items():
         ratio = medians["grpc-proxy"][1] / cost if cost else 0.0
         added = latency - medians["direct"][2]
-        told = f"  {ratio:.2f}x grpc-proxy's work for each CPU second" if cost else ""
-        timed = f"{speed:.0f}/s, {cost:.0f} us CPU, p50 {latency:.0f} us (+{added:.0f})"
-        click.echo(f"{workload.name} {shape} {name}: {timed}{told}")
+        costs = f"{cost:.1f} | {ratio:.2f}" if cost else "|"
+        click.echo(f"| {what} | {name} | {speed:,.0f} | {latency:.0f} | {added:+.0f} | {costs} |")
+
+
+def fan_out(way: Way, direct: Way) -> tuple[float, float, int]:
+    """The same three figures, for each event that a client was given."""
+    total = WATCH_CLIENTS * WATCHES_PER_CLIENT
+    watchers = Watchers(way.url)
+    client = Client(urlsplit(direct.url).netloc)
+    took: list[float] = []
+    try:
+        watchers.wait(created=total)
+        for number in range(1, WATCH_PUTS + 2):
+            if number == 2:
+                before = cpu_seconds(way.pid) if way.pid else 0.0
+            began = time.perf_counter()
+            client.Put(key=WATCH_PREFIX + b"key", value=VALUE)
+            watchers.wait(events=number * total)
+            took.append(time.perf_counter() - began)
+        spent = cpu_seconds(way.pid) - before if way.pid else 0.0
+    finally:
+        watchers.close()
+        client.close()
+    took = took[1:]
+    events = WATCH_PUTS * total
+    return events / sum(took), spent / events * 1e6, int(statistics.median(took) * 1e6)
+
+
+def show_fan_out(ways: list[Way], rounds: int) -> None:
+    """As `show`."""
+    samples: dict[str, list[tuple[float, float, int]]] = {way.name: [] for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            samples[way.name].append(fan_out(way, ways[0]))
+    show_medians("Watch fan-out", samples)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dualmode.http.interface import (
     RequestReceived,
     RequestStarted,
     StreamEnded,
+    streamed_at_most,
 )
 from dualmode.http.keepalive import TOO_MANY_PINGS, PingEnforcement
 from dualmode.http.native.faults import UNREAD, ConnectionFaultError
@@ -79,7 +80,7 @@ class ServerConnection(Connection):
         except MalformedError:
             self._reset_malformed(stream_id)
             return
-        stream = self._streams[stream_id] = Stream(stream_id, head, self._classify(head))
+        stream = self._streams[stream_id] = Stream(stream_id, head, streamed_at_most(self._classify(head)))
         stream.is_head_method = head.method == b"HEAD"
         if stream.body_limit == STREAMED:
             self._events.append(RequestStarted(stream_id, head))

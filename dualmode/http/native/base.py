@@ -55,6 +55,8 @@ class ConnectionBase:
         self._reader = FrameReader(options.frame_bytes, b"" if self._is_client else PREFACE)
         self._keepalive = Keepalive(options)
         self._events: list[Event] = []
+        #: Counts what was read: events of the read under way have not been seen by anybody.
+        self._reads = 0
         self._now = 0.0
         #: What the peer may send. Until it has acknowledged our SETTINGS it may go by the protocol's default.
         self._incoming = ReceiveWindow(max(options.connection_window_bytes, settings.DEFAULT_WINDOW_BYTES))

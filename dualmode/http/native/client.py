@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dualmode import limits
-from dualmode.http.interface import DataReceived, ErrorCode, Fields, Pairs, ResponseStarted, StreamEnded, StreamReset
+from dualmode.http.interface import (
+    DataReceived,
+    ErrorCode,
+    Fields,
+    Pairs,
+    ResponseReceived,
+    ResponseStarted,
+    StreamEnded,
+    StreamReset,
+)
 from dualmode.http.native.connection import Connection
 from dualmode.http.native.faults import StreamFaultError, protocol_error
-from dualmode.http.native.frames import END_STREAM, HEADERS, MAX_STREAM_ID
+from dualmode.http.native.frames import DATA, END_HEADERS, END_STREAM, HEADERS, MAX_STREAM_ID, pack_header
 from dualmode.http.native.header_blocks import HeaderDecoder
 from dualmode.http.native.states import (
     AFTER_OUR_END,
@@ -43,6 +52,7 @@ class ClientConnection(Connection):
         self._decoder: HeaderDecoder[Remembered] = HeaderDecoder(self._options.header_list_bytes)
         self._peer_streams = limits.HTTP2_STREAMS_BEFORE_SETTINGS
         self._peer_streams_known = False
+        self._gathers = self._options.gathers_responses
 
     # --- Requests ------------------------------------------------------------------------------------------------
 
@@ -67,11 +77,41 @@ class ClientConnection(Connection):
         stream.is_head_method = head.pairs[0] == (b":method", b"HEAD")
         self._streams[stream_id] = stream
         self._note_useful_output()
+        if end and body and self._open_at_once(stream, head, body):
+            return stream_id
         ends_with_head = end and not body
         self._outgoing.write_headers(stream_id, head, END_STREAM if ends_with_head else 0)
         if ends_with_head or self._outgoing.send(stream, body, end):
             self._our_half_ended(stream)
         return stream_id
+
+    def _open_at_once(self, stream: Stream, head: Fields, body: bytes) -> bool:
+        """The common case: a constant head and a body that no window holds up are one piece of output."""
+        block, size_bytes = head.block, len(body)
+        outgoing = self._outgoing
+        if (
+            block is None
+            or size_bytes > outgoing.window
+            or size_bytes > stream.send_window
+            or size_bytes > outgoing.frame_bytes
+            or len(block) > outgoing.frame_bytes
+            or not outgoing.is_plain
+        ):
+            return False
+        outgoing.window -= size_bytes
+        stream_id = stream.stream_id
+        outgoing.parts.append(
+            b"".join(
+                (
+                    pack_header(len(block) << 8 | HEADERS, END_HEADERS, stream_id),
+                    block,
+                    pack_header(size_bytes << 8 | DATA, END_STREAM, stream_id),
+                    body,
+                )
+            )
+        )
+        stream.state = HALF_CLOSED_LOCAL
+        return True
 
     def _our_half_ended(self, stream: Stream) -> None:
         self._move(stream, AFTER_OUR_END[stream.state])
@@ -137,7 +177,12 @@ class ClientConnection(Connection):
         stream.response_head = True
         if content_length >= 0:
             stream.content_length = 0 if stream.is_head_method or status in _BODILESS else content_length
-        self._events.append(ResponseStarted(stream.stream_id, status, fields))
+        if self._gathers:
+            stream.fresh = ResponseReceived(stream.stream_id, status, fields)
+            stream.fresh_in = self._reads
+            self._events.append(stream.fresh)
+        else:
+            self._events.append(ResponseStarted(stream.stream_id, status, fields))
         if end_stream:
             self._peer_half_ended(stream, ())
 
@@ -152,12 +197,20 @@ class ClientConnection(Connection):
             raise StreamFaultError(stream.stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the response head")
         if flow_bytes:
             stream.unacknowledged += flow_bytes
-            self._events.append(DataReceived(stream.stream_id, payload, flow_bytes))
+            if stream.fresh_in == self._reads:
+                fresh = stream.fresh
+                fresh.data = fresh.data + payload if fresh.data else payload
+                fresh.flow_bytes += flow_bytes
+            else:
+                self._events.append(DataReceived(stream.stream_id, payload, flow_bytes))
         if end_stream:
             self._peer_half_ended(stream, ())
 
     def _peer_half_ended(self, stream: Stream, trailers: tuple[tuple[bytes, bytes], ...]) -> None:
         if stream.content_length > 0 and stream.received != stream.content_length:
             raise StreamFaultError(stream.stream_id, ErrorCode.PROTOCOL_ERROR, "DATA and content-length differ")
-        self._events.append(StreamEnded(stream.stream_id, trailers))
+        if stream.fresh_in == self._reads:
+            stream.fresh.trailers = trailers
+        else:
+            self._events.append(StreamEnded(stream.stream_id, trailers))
         self._move(stream, AFTER_PEER_END[stream.state])

@@ -68,6 +68,7 @@ class Connection(ControlFrames):
         if self._is_ended:
             return self._take_events()
         self._now = now
+        self._reads += 1
         self._keepalive.last_heard_at = now
         if not data:
             self._end("", ErrorCode.NO_ERROR, ErrorCode.CANCEL)

@@ -25,7 +25,7 @@ from dualmode.http.native.faults import UNREAD, ConnectionFaultError, StreamFaul
 from dualmode.http.native.frames import DATA, END_HEADERS, END_STREAM, HEADERS, pack_header
 from dualmode.http.native.header_blocks import HeaderDecoder, block_of
 from dualmode.http.native.states import HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, OPEN, RESET_BY_US
-from dualmode.http.native.stream import DROPPED, STREAMED, Stream
+from dualmode.http.native.stream import DROPPED, STREAMED, WHOLE_OR_STREAMED, Stream
 from dualmode.http.options import Http2Options
 from dualmode.http.validation import MalformedError, request_head, trailer_fields
 
@@ -70,7 +70,11 @@ class ServerConnection(Connection):
         stream.is_head_method = head.method == b"HEAD"
         self._streams[stream_id] = stream
         self._budgets.idle_frames_left = limits.HTTP2_IDLE_FRAMES_BUDGET
-        if body_limit < 0:
+        if body_limit == WHOLE_OR_STREAMED:
+            stream.fresh = RequestReceived(stream_id, head, b"")
+            stream.fresh_in = self._reads
+            self._events.append(stream.fresh)
+        elif body_limit < 0:
             self._events.append(RequestStarted(stream_id, head))
         if end_stream:
             self._peer_half_ended(stream, _NO_FIELDS)
@@ -116,7 +120,13 @@ class ServerConnection(Connection):
                 self._events.append(RequestReceived(stream.stream_id, stream.head, payload))  # type: ignore[arg-type]
                 return
             self._gather(stream, payload)
-        elif body_limit == STREAMED:
+        elif body_limit != DROPPED:
+            if end_stream and stream.fresh_in == self._reads and stream.received == len(payload) and payload:
+                # All of it in one frame, in the read that brought the head: nobody has seen the event yet.
+                self._incoming.consumed += flow_bytes
+                stream.state = HALF_CLOSED_REMOTE
+                stream.fresh.body = payload
+                return
             if flow_bytes:
                 stream.unacknowledged += flow_bytes
                 self._events.append(DataReceived(stream.stream_id, payload, flow_bytes))
@@ -124,7 +134,7 @@ class ServerConnection(Connection):
             self._incoming.consumed += flow_bytes
         if end_stream:
             self._peer_half_ended(stream, _NO_FIELDS)
-        elif body_limit != STREAMED:
+        elif body_limit >= DROPPED and body_limit != STREAMED:
             self._credit_stream(stream)
 
     def _gather(self, stream: Stream, payload: bytes) -> None:
@@ -160,7 +170,7 @@ class ServerConnection(Connection):
         if stream.body_limit >= 0:
             body = self._stop_gathering(stream)
             self._events.append(RequestReceived(stream.stream_id, stream.head, body))  # type: ignore[arg-type]
-        elif stream.body_limit == STREAMED:
+        elif stream.body_limit != DROPPED:
             self._events.append(StreamEnded(stream.stream_id, trailers))
 
     def _remove(self, stream: Stream) -> None:

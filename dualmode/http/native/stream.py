@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from dualmode.http.interface import RequestHead
 from dualmode.http.native.flow import SendQueue
@@ -10,6 +10,7 @@ from dualmode.http.native.flow import SendQueue
 #: `Stream.body_limit` when it is not a number of bytes.
 STREAMED: Final = -1
 DROPPED: Final = -2
+WHOLE_OR_STREAMED: Final = -3
 
 
 class Stream:
@@ -19,6 +20,8 @@ class Stream:
         "body",
         "body_limit",
         "content_length",
+        "fresh",
+        "fresh_in",
         "head",
         "head_sent",
         "is_head_method",
@@ -60,6 +63,9 @@ class Stream:
         self.unacknowledged = 0
         #: Gathered body: None, the one DATA frame it came in, or a growing buffer.
         self.body: bytes | bytearray | None = None
+        #: The event that has told of it, which may still be added to as long as `fresh_in` is the read under way.
+        self.fresh: Any = None
+        self.fresh_in = 0
         #: What waits for windows.
         self.queue: SendQueue | None = None
         self.head_sent = False
