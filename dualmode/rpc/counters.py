@@ -46,6 +46,11 @@ class MethodCounters:
         self._sent += 1
         self.sent_bytes += size_bytes
 
+    def sent_many(self, count: int, size_bytes: int) -> None:
+        """Several of them."""
+        self._sent += count
+        self.sent_bytes += size_bytes
+
     @property
     def messages_received(self) -> int:
         return self.started if self._is_unary else self._received

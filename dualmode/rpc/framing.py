@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 from dualmode.errors import Code, RpcError
@@ -24,6 +25,12 @@ _FLAG_WITHOUT_ENCODING = RpcError(Code.INTERNAL, "grpc: compressed flag set with
 def frame(message: bytes) -> bytes:
     """The message with its prefix, not compressed."""
     return _PREFIX.pack(0, len(message)) + message
+
+
+def frames(messages: Sequence[bytes]) -> bytes:
+    """Several messages behind each other, each with its prefix."""
+    pack = _PREFIX.pack
+    return b"".join([part for message in messages for part in (pack(0, len(message)), message)])
 
 
 def too_large(size_bytes: int, limit_bytes: int) -> RpcError:

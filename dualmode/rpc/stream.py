@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import trio
@@ -113,6 +113,11 @@ class StreamBase:
         if self.is_open:
             self.entry.counters.sent_one(len(message))
             self._send_message(message)
+
+    def send_many(self, messages: Sequence[bytes]) -> None:
+        """See calls.ServerStream."""
+        for message in messages:
+            self.send_now(message)
 
     async def send(self, message: bytes) -> None:
         """See calls.ServerStream."""

@@ -108,7 +108,7 @@ def main(seconds: float, rounds: int) -> None:
             subprocess.run([str(ETCD), "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
         )
         click.echo(
-            "| Load | Way | per second | p50 us | added us | CPU us of the proxy | work per CPU second to grpc-proxy's |"
+            "| Load | Way | per second | p50 us | added us | CPU us of the proxy | work per CPU second to grpc-proxy |"
         )
         click.echo("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for workload in (one for one in WORKLOADS if one.name in NAMES):

@@ -83,6 +83,10 @@ class ClientStream:
         except trio.EndOfChannel:
             return None
 
+    def send_many(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self.send_now(message)
+
     def send_now(self, message: bytes) -> None:
         if not self.is_open:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, cast
 
@@ -22,6 +23,11 @@ class _Queue:
         self.messages: deque[bytes] = deque()
         self.unsent_bytes = 0
         self.has_more = trio.Event()
+
+    def send_many(self, messages: Sequence[bytes]) -> None:
+        """See calls.ServerStream."""
+        for message in messages:
+            self.send_now(message)
 
     def send_now(self, message: bytes) -> None:
         """See calls.ServerStream."""

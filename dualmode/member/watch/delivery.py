@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from dualmode.member.watch.encoding import Batch, Commit, Event, LookBack, batches, fragments
 from dualmode.member.watch.index import Group, WatchIndex
-from dualmode.member.watch.watcher import Watcher
+from dualmode.member.watch.watcher import Watcher, WatchStream
 
 #: A batch behind the header it is sent with (field 1 of the response).
 _Response = tuple[bytes, Batch]
@@ -49,6 +49,7 @@ class Delivery:
         After it each of them has all events up to `covered_revision`, unless it was parked; so that is the revision in
         the header of its last response, which clients take for the progress made.
         """
+        addressed: list[WatchStream] = []
         touched: list[Group] = []
         matching = index.matching
         for commit in commits:
@@ -62,9 +63,14 @@ class Delivery:
                         group.events.append(event)
         for group in touched:
             events, group.events = group.events, []
-            self._deliver_to_group(group, events, covered_revision)
+            self._deliver_to_group(group, events, covered_revision, addressed)
+        for stream in addressed:
+            stream.send_outgoing()
 
-    def _deliver_to_group(self, group: Group, events: list[Event], covered_revision: int) -> None:
+    def _deliver_to_group(
+        self, group: Group, events: list[Event], covered_revision: int, addressed: list[WatchStream]
+    ) -> None:
+        """Puts what each watcher is to hear into its stream's `outgoing`."""
         first_revision = events[0].revision
         turn = self.turn
         prepared: dict[int, list[_Response]] = {}
@@ -77,17 +83,21 @@ class Delivery:
                 responses = prepared[watcher.wants]
             else:
                 responses = prepared[watcher.wants] = self._prepare(events, watcher.wants, covered_revision)
+            stream = watcher.stream
+            if not stream.outgoing:
+                addressed.append(stream)
             for header, batch in responses:
-                stream = watcher.stream
                 if stream.room < 0 and stream.is_full(turn):
                     self._park(watcher, batch.first_revision)
                     break
                 if watcher.wants_fragments:
-                    self._send_fragments(watcher, header, batch)
+                    pieces = fragments(header + watcher.id_field, batch.events, self._fragment_bytes)
+                    stream.room -= sum(map(len, pieces))
+                    stream.outgoing += pieces
                 else:
                     message = header + watcher.id_field + batch.body
                     stream.room -= len(message)
-                    stream.send(message)
+                    stream.outgoing.append(message)
                 watcher.is_quiet = False
                 self.events += len(batch.events)
 
@@ -99,9 +109,3 @@ class Delivery:
         responses = [(header_field(batch.last_revision), batch) for batch in found[:-1]]
         responses.append((header_field(covered_revision), found[-1]))
         return responses
-
-    def _send_fragments(self, watcher: Watcher, header: bytes, batch: Batch) -> None:
-        stream = watcher.stream
-        for message in fragments(header + watcher.id_field, batch.events, self._fragment_bytes):
-            stream.room -= len(message)
-            stream.send(message)

@@ -79,6 +79,7 @@ class WatchStream:
         "is_progress_asked",
         "lagging",
         "next_watch_id",
+        "outgoing",
         "parked",
         "progress_due",
         "room",
@@ -92,6 +93,8 @@ class WatchStream:
         self.send: Callable[[bytes], None] = stream.send_now
         self.watchers: dict[int, Watcher] = {}
         self.next_watch_id = 0
+        #: What a delivery has for its watchers, to be sent as one.
+        self.outgoing: list[bytes] = []
         #: Bytes that may be sent before `is_full` has to look again: counting down costs less than looking.
         self.room = 0
         self._allowed = 0
@@ -113,8 +116,15 @@ class WatchStream:
         """Whether its client has too much to read already."""
         return self.stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES
 
+    def send_outgoing(self) -> None:
+        """Sends what was gathered."""
+        if self.outgoing:
+            outgoing, self.outgoing = self.outgoing, []
+            self.stream.send_many(outgoing)
+
     def is_full(self, turn: int) -> bool:
         """Looks how much more may be sent in this turn of the loop; to be asked when `room` has been used up."""
+        self.send_outgoing()  # what is gathered shows as unsent only then
         if turn != self._turn:
             self._turn, self._turn_bytes = turn, 0
         self._turn_bytes += self._allowed - self.room

@@ -5,7 +5,7 @@ A range that must be linearizable is forwarded as it came, at the price of one l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import trio
@@ -129,6 +129,11 @@ class _Listener:
     def close(self) -> None:
         """It listens no more."""
         self._shared.leave(self._stream)
+
+    def send_many(self, messages: Sequence[bytes]) -> None:
+        """See `send_now`."""
+        for message in messages:
+            self.send_now(message)
 
     def send_now(self, message: bytes) -> None:
         """Anything but the confirmation of a watch ends its answer."""

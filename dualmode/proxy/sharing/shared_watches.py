@@ -48,6 +48,8 @@ class SharedWatches:
         #: Creations that the member has not answered yet, oldest first (it answers in order).
         self._creating: dict[UpstreamWatch, None] = {}
         self._streams: dict[ClientStream, None] = {}
+        #: Clients that the response at hand has something for.
+        self._addressed: list[ClientStream] = []
         self._next_id = 1
         #: Cancels on their way to the member, by upstream id, that a client waits for.
         self._ending: dict[int, UpstreamWatch] = {}
@@ -172,6 +174,8 @@ class SharedWatches:
                 self._on_canceled(upstream, response)
             else:
                 self._on_events(upstream, response, is_whole=not message.fragment)
+        if self._addressed:
+            self._send_all()
 
     def lost(self, error: RpcError) -> None:
         """The upstream stream is over: so are the clients', who begin again wherever they get a connection."""
@@ -250,17 +254,28 @@ class SharedWatches:
             self._meet(kind)
 
     def _hand(self, watch: ClientWatch, response: Response, is_whole: bool = True) -> None:
-        """To one client, unless it does not read."""
-        client = watch.stream.client
-        if client.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES and not watch.is_within:
+        """To one client, unless it does not read. It is sent with what else this response has for that client."""
+        stream = watch.stream
+        if not stream.outgoing or stream.room < 0:
+            stream.send_outgoing()  # what is gathered shows as unsent only then
+            stream.room = limits.WATCH_STREAM_UNSENT_BYTES - stream.client.unsent_bytes
+        if stream.room < 0 and not watch.is_within:
             self._park(watch)
             return
         watch.is_within = not is_whole
         message = response.addressed_above(watch.watch_id, watch.floor)
         if message:
-            client.send_now(message)
-            if is_whole:
-                watch.floor = max(watch.floor, response.newest)
+            if not stream.outgoing:
+                self._addressed.append(stream)
+            stream.outgoing.append(message)
+            stream.room -= len(message)
+            if is_whole and response.newest > watch.floor:
+                watch.floor = response.newest
+
+    def _send_all(self) -> None:
+        addressed, self._addressed = self._addressed, []
+        for stream in addressed:
+            stream.send_outgoing()
 
     def _park(self, watch: ClientWatch) -> None:
         self._leave(watch)

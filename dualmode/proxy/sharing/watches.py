@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dualmode.errors import RpcError
@@ -16,6 +16,8 @@ class Client(Protocol):
     """One client's stream (`rpc.calls.ServerStream`, as far as it is needed)."""
 
     def send_now(self, message: bytes) -> None: ...
+
+    def send_many(self, messages: Sequence[bytes]) -> None: ...
 
     def end(self, error: RpcError | None = None) -> None: ...
 
@@ -58,14 +60,23 @@ class ClientWatch:
 class ClientStream:
     """One client's stream with its watches."""
 
-    __slots__ = ("client", "is_progress_asked", "next_id", "parked", "watches")
+    __slots__ = ("client", "is_progress_asked", "next_id", "outgoing", "parked", "room", "watches")
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        #: What one response of the member has for it, to be sent as one; and how much more may be added.
+        self.outgoing: list[bytes] = []
+        self.room = 0
         self.watches: dict[int, ClientWatch] = {}
         self.parked: dict[ClientWatch, None] = {}
         self.next_id = 0
         self.is_progress_asked = False
+
+    def send_outgoing(self) -> None:
+        """Sends what was gathered."""
+        if self.outgoing:
+            outgoing, self.outgoing = self.outgoing, []
+            self.client.send_many(outgoing)
 
     def free_id(self) -> int:
         """The next id that no watch of this stream has."""

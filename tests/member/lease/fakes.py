@@ -73,6 +73,10 @@ class FakeStream:
         await trio.lowlevel.checkpoint()
         return self.requests.popleft() if self.requests else None
 
+    def send_many(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self.send_now(message)
+
     def send_now(self, message: bytes) -> None:
         self.answers.append(etcdserverpb.LeaseKeepAliveResponse.FromString(message))
 

@@ -28,6 +28,10 @@ class FakeStream:
         self._on_drained: list[Callable[[], None]] = []
         self._on_gone: list[Callable[[], None]] = []
 
+    def send_many(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self.send_now(message)
+
     def send_now(self, message: bytes) -> None:
         self.sent.append(message)
         if self.is_stalled:

@@ -88,6 +88,10 @@ class Client:
         self.received: list[Any] = []
         self.ended: RpcError | None = None
 
+    def send_many(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self.send_now(message)
+
     def send_now(self, message: bytes) -> None:
         self.received.append(pb.WatchResponse.FromString(message))
 
