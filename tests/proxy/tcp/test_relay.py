@@ -134,7 +134,8 @@ async def test_a_slow_reader_holds_back_its_sender() -> None:
     async with relayed() as ends:
         for stream in (ends.client, ends.remote):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-        total, piece = 64 * 1024 * 1024, bytes(64 * 1024)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        total, piece = 20 * 1024 * 1024, bytes(64 * 1024)
         sent = 0
 
         async def send() -> None:
