@@ -7,7 +7,7 @@ when it raises `RpcError` with that status.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -74,8 +74,8 @@ class ServerStream(Protocol):
         """The next request message, None once the client has half-closed; raises `RpcError` CANCELLED when the client
         is gone."""
 
-    def send_many(self, messages: Sequence[bytes]) -> None:
-        """Several messages, as `send_now` one by one, for less."""
+    def send_frames(self, data: bytes, count: int) -> None:
+        """So many messages, framed as gRPC does it: as `send_now` with each of them, for less."""
 
     def send_now(self, message: bytes) -> None:
         """Queues a message; never blocks. Whoever sends without awaiting watches `unsent_bytes`."""

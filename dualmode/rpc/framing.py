@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from dualmode.errors import Code, RpcError
@@ -27,10 +27,28 @@ def frame(message: bytes) -> bytes:
     return _PREFIX.pack(0, len(message)) + message
 
 
-def frames(messages: Sequence[bytes]) -> bytes:
-    """Several messages behind each other, each with its prefix."""
-    pack = _PREFIX.pack
-    return b"".join([part for message in messages for part in (pack(0, len(message)), message)])
+def frames_around(head: bytes, middles: Sequence[bytes], tail: bytes) -> bytes:
+    """Messages that differ in their middle only, and not in its length, each with its prefix, behind each other. It is
+    one call of C for however many: what makes a thousand watchers cheap."""
+    start = _PREFIX.pack(0, len(head) + len(middles[0]) + len(tail)) + head
+    return start + (tail + start).join(middles) + tail
+
+
+def unframed(data: bytes) -> Iterator[bytes]:
+    """The messages of frames of our own making: whole ones, not compressed."""
+    start = 0
+    while start < len(data):
+        end = start + PREFIX_BYTES + _PREFIX.unpack_from(data, start)[1]
+        yield data[start + PREFIX_BYTES : end]
+        start = end
+
+
+def by_length(fields: Iterable[bytes]) -> list[list[bytes]]:
+    """Fields of one length together, as `frames_around` takes them."""
+    found: dict[int, list[bytes]] = {}
+    for field in fields:
+        found.setdefault(len(field), []).append(field)
+    return list(found.values())
 
 
 def too_large(size_bytes: int, limit_bytes: int) -> RpcError:

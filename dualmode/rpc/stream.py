@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 import trio
@@ -12,6 +12,7 @@ from dualmode.errors import Code, RpcError
 from dualmode.http.interface import Pairs
 from dualmode.http.routing import Link, PeerIdentity
 from dualmode.rpc.calls import StreamHandler
+from dualmode.rpc.framing import unframed
 from dualmode.rpc.inbox import Inbox, Splitter
 from dualmode.rpc.metadata import CallMetadata
 from dualmode.rpc.table import Entry
@@ -114,9 +115,9 @@ class StreamBase:
             self.entry.counters.sent_one(len(message))
             self._send_message(message)
 
-    def send_many(self, messages: Sequence[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
         """See calls.ServerStream."""
-        for message in messages:
+        for message in unframed(data):
             self.send_now(message)
 
     async def send(self, message: bytes) -> None:

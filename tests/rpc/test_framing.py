@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualmode.errors import Code, RpcError
+from dualmode.rpc import framing
 from dualmode.rpc.framing import Unframer, check_encoding, frame, only_message, refusal_of_size
 
 LIMIT = 100
@@ -140,3 +141,12 @@ def test_known_encodings_pass() -> None:
 )
 def test_what_the_start_of_a_dropped_body_says(start: bytes, text: str) -> None:
     assert text in refusal_of_size(start, LIMIT).message
+
+
+@given(st.binary(max_size=20), st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=20), st.binary())
+def test_messages_that_differ_in_their_middle(head: bytes, middles: list[bytes], tail: bytes) -> None:
+    data = b"".join(framing.frames_around(head, alike, tail) for alike in framing.by_length(middles))
+    expected = [head + middle + tail for alike in framing.by_length(middles) for middle in alike]
+    assert list(framing.unframed(data)) == expected
+    assert data == b"".join(map(framing.frame, expected))
+    assert sorted(expected) == sorted(head + middle + tail for middle in middles)

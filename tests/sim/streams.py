@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from dualmode.errors import RpcError
+from dualmode.rpc.framing import unframed
 from dualmode.rpc.local import LOCAL
 from dualmode.rpc.metadata import CallMetadata
 from tests.sim.node import Life
@@ -83,7 +84,9 @@ class ClientStream:
         except trio.EndOfChannel:
             return None
 
-    def send_many(self, messages: list[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
+        messages = list(unframed(data))
+        assert len(messages) == count
         for message in messages:
             self.send_now(message)
 

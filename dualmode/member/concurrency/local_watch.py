@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import Code, RpcError
 from dualmode.member.watch.hub import WatchHub
 from dualmode.rpc.calls import ServerStream
+from dualmode.rpc.framing import unframed
 
 
 class _Queue:
@@ -24,9 +24,9 @@ class _Queue:
         self.unsent_bytes = 0
         self.has_more = trio.Event()
 
-    def send_many(self, messages: Sequence[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
         """See calls.ServerStream."""
-        for message in messages:
+        for message in unframed(data):
             self.send_now(message)
 
     def send_now(self, message: bytes) -> None:

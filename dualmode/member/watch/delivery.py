@@ -7,11 +7,15 @@ Nothing here waits: a message goes into its stream's queue, and a watcher whose 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from dualmode.member.watch.encoding import Batch, Commit, Event, LookBack, batches, fragments
-from dualmode.member.watch.index import Group, WatchIndex
+from dualmode.member.watch.index import Cohort, Group, WatchIndex
 from dualmode.member.watch.watcher import Watcher, WatchStream
+from dualmode.rpc.framing import frame, frames_around
 
+#: At most, with the frame around its message.
+_ID_FIELD_BYTES: Final = 16
 #: A batch behind the header it is sent with (field 1 of the response).
 _Response = tuple[bytes, Batch]
 
@@ -72,34 +76,63 @@ class Delivery:
     ) -> None:
         """Puts what each watcher is to hear into its stream's `outgoing`."""
         first_revision = events[0].revision
-        turn = self.turn
         prepared: dict[int, list[_Response]] = {}
         # A copy: parking takes watchers out, and so may a stream that ends while it is written to.
-        for watcher in tuple(group.watchers):
-            if watcher.from_revision > first_revision:
-                own = [event for event in events if event.revision >= watcher.from_revision]
-                responses = self._prepare(own, watcher.wants, covered_revision)
-            elif watcher.wants in prepared:
-                responses = prepared[watcher.wants]
+        for cohort in tuple(group.cohorts.values()):
+            wants = cohort.wants
+            responses = prepared.get(wants)
+            if responses is None:
+                responses = prepared[wants] = self._prepare(events, wants, covered_revision)
+            if not cohort.stream.outgoing:
+                addressed.append(cohort.stream)
+            if cohort.from_revision > first_revision or cohort.wants_fragments or not self._has_room(cohort, responses):
+                for watcher in tuple(cohort.watchers):
+                    own = responses
+                    if watcher.from_revision > first_revision:
+                        heard = [event for event in events if event.revision >= watcher.from_revision]
+                        own = self._prepare(heard, wants, covered_revision)
+                    self._send_to_one(watcher, own)
+            elif responses:
+                self._send_to_all(cohort, responses)
+
+    def _has_room(self, cohort: Cohort, responses: list[_Response]) -> bool:
+        """Whether nobody of them can find the stream full on the way."""
+        count = len(cohort.watchers)
+        needed = sum(len(header) + _ID_FIELD_BYTES + len(batch.body) for header, batch in responses) * count
+        stream = cohort.stream
+        return needed <= stream.room or (not stream.is_full(self.turn) and needed <= stream.room)
+
+    def _send_to_all(self, cohort: Cohort, responses: list[_Response]) -> None:
+        """The hot path: one piece for however many watchers."""
+        stream, count = cohort.stream, len(cohort.watchers)
+        for header, batch in responses:
+            for ids in cohort.ids:
+                data = frames_around(header, ids, batch.body)
+                stream.room -= len(data)
+                stream.outgoing.append(data)
+            stream.outgoing_count += count
+            self.events += len(batch.events) * count
+        for watcher in cohort.notified:
+            watcher.is_quiet = False
+
+    def _send_to_one(self, watcher: Watcher, responses: list[_Response]) -> None:
+        """Looks at the room before each response; parks a watcher whose stream has none."""
+        stream = watcher.stream
+        for header, batch in responses:
+            if stream.room < 0 and stream.is_full(self.turn):
+                self._park(watcher, batch.first_revision)
+                return
+            head = header + watcher.id_field
+            if watcher.wants_fragments:
+                messages = fragments(head, batch.events, self._fragment_bytes)
             else:
-                responses = prepared[watcher.wants] = self._prepare(events, watcher.wants, covered_revision)
-            stream = watcher.stream
-            if not stream.outgoing:
-                addressed.append(stream)
-            for header, batch in responses:
-                if stream.room < 0 and stream.is_full(turn):
-                    self._park(watcher, batch.first_revision)
-                    break
-                if watcher.wants_fragments:
-                    pieces = fragments(header + watcher.id_field, batch.events, self._fragment_bytes)
-                    stream.room -= sum(map(len, pieces))
-                    stream.outgoing += pieces
-                else:
-                    message = header + watcher.id_field + batch.body
-                    stream.room -= len(message)
-                    stream.outgoing.append(message)
-                watcher.is_quiet = False
-                self.events += len(batch.events)
+                messages = [head + batch.body]
+            for message in messages:
+                stream.room -= len(message)
+                stream.outgoing.append(frame(message))
+            stream.outgoing_count += len(messages)
+            watcher.is_quiet = False
+            self.events += len(batch.events)
 
     def _prepare(self, events: list[Event], wants: int, covered_revision: int) -> list[_Response]:
         found = batches(events, wants)

@@ -14,21 +14,63 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dualmode.member.watch.encoding import Event
-from dualmode.member.watch.watcher import Watcher
+from dualmode.member.watch.watcher import Watcher, WatchStream
+from dualmode.rpc.framing import by_length
 
 _NONE: Sequence[Group] = ()
+
+
+class Cohort:
+    """Watchers of one interval on one stream that want the same of it. They hear the same under different ids, so what
+    they hear is put together for all of them at once."""
+
+    __slots__ = ("_ids", "from_revision", "notified", "stream", "wants", "wants_fragments", "watchers")
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.stream = watcher.stream
+        self.wants = watcher.wants
+        self.wants_fragments = watcher.wants_fragments
+        self.watchers: dict[Watcher, None] = {}
+        #: No watcher begins behind this revision.
+        self.from_revision = 0
+        #: Those that want notifications of progress: they hear of events that there were some.
+        self.notified: list[Watcher] = []
+        self._ids: list[list[bytes]] | None = None
+
+    def add(self, watcher: Watcher) -> None:
+        """Takes one in."""
+        self.watchers[watcher] = None
+        self.from_revision = max(self.from_revision, watcher.from_revision)
+        if watcher.has_progress_notify:
+            self.notified.append(watcher)
+        self._ids = None
+
+    def remove(self, watcher: Watcher) -> None:
+        """Lets one go."""
+        del self.watchers[watcher]
+        if watcher.has_progress_notify:
+            self.notified.remove(watcher)
+        self._ids = None
+
+    @property
+    def ids(self) -> list[list[bytes]]:
+        """The id fields of all, those of one length together."""
+        ids = self._ids
+        if ids is None:
+            ids = self._ids = by_length(watcher.id_field for watcher in self.watchers)
+        return ids
 
 
 class Group:
     """All watchers of one interval in one index; a node of the tree if it is a range."""
 
-    __slots__ = ("events", "greatest_end", "high", "left", "low", "order", "priority", "right", "watchers")
+    __slots__ = ("cohorts", "events", "greatest_end", "high", "left", "low", "order", "priority", "right")
 
     def __init__(self, low: bytes, high: bytes | None) -> None:
         self.low = low
         #: None is past all keys.
         self.high = high
-        self.watchers: dict[Watcher, None] = {}
+        self.cohorts: dict[tuple[WatchStream, int, bool], Cohort] = {}
         #: Events gathered for them during one delivery.
         self.events: list[Event] = []
         self.order = (low, high is None, high or b"")
@@ -36,6 +78,29 @@ class Group:
         self.left: Group | None = None
         self.right: Group | None = None
         self.greatest_end = high
+
+    def add(self, watcher: Watcher) -> None:
+        """Takes one in."""
+        key = watcher.stream, watcher.wants, watcher.wants_fragments
+        cohort = self.cohorts.get(key)
+        if cohort is None:
+            cohort = self.cohorts[key] = Cohort(watcher)
+        cohort.add(watcher)
+        watcher.cohort = cohort
+
+    def remove(self, watcher: Watcher) -> None:
+        """Lets one go."""
+        cohort = watcher.cohort
+        assert cohort is not None
+        cohort.remove(watcher)
+        watcher.cohort = None
+        if not cohort.watchers:
+            del self.cohorts[watcher.stream, watcher.wants, watcher.wants_fragments]
+
+    def watchers(self) -> Iterator[Watcher]:
+        """All of them; they must not change meanwhile."""
+        for cohort in self.cohorts.values():
+            yield from cohort.watchers
 
     def refresh(self) -> None:
         """Recomputes what a node knows of its subtree from itself and its children."""
@@ -72,7 +137,7 @@ class WatchIndex:
             if group is None:
                 group = self._ranges[low, high] = Group(low, high)
                 self._root = _insert(self._root, group)
-        group.watchers[watcher] = None
+        group.add(watcher)
         watcher.index, watcher.group = self, group
         self.size += 1
 
@@ -81,10 +146,10 @@ class WatchIndex:
         group = watcher.group
         assert watcher.index is self
         assert group is not None
-        del group.watchers[watcher]
+        group.remove(watcher)
         watcher.index = watcher.group = None
         self.size -= 1
-        if group.watchers:
+        if group.cohorts:
             return
         if self._keys.get(group.low) is group:
             del self._keys[group.low]
@@ -105,13 +170,13 @@ class WatchIndex:
         """All watchers; the index must not change meanwhile."""
         for groups in (self._keys.values(), self._ranges.values()):
             for group in groups:
-                yield from group.watchers
+                yield from group.watchers()
 
     def release(self) -> list[Watcher]:
         """Lets all watchers go at once."""
         everyone = list(self.watchers())
         for watcher in everyone:
-            watcher.index = watcher.group = None
+            watcher.index = watcher.group = watcher.cohort = None
         self._keys, self._ranges, self._root, self.size = {}, {}, None, 0
         return everyone
 

@@ -19,13 +19,14 @@ from dualmode.member.watch.encoding import watch_id_field
 from dualmode.rpc.calls import ServerStream
 
 if TYPE_CHECKING:
-    from dualmode.member.watch.index import Group, WatchIndex
+    from dualmode.member.watch.index import Cohort, Group, WatchIndex
 
 
 class Watcher:
     """One watch: an interval, what to hear of it, and from which revision on."""
 
     __slots__ = (
+        "cohort",
         "from_revision",
         "group",
         "has_progress_notify",
@@ -61,6 +62,7 @@ class Watcher:
         self.is_ended = False
         self.index: WatchIndex | None = None
         self.group: Group | None = None
+        self.cohort: Cohort | None = None
 
 
 class WatchStream:
@@ -80,6 +82,7 @@ class WatchStream:
         "lagging",
         "next_watch_id",
         "outgoing",
+        "outgoing_count",
         "parked",
         "progress_due",
         "room",
@@ -93,8 +96,9 @@ class WatchStream:
         self.send: Callable[[bytes], None] = stream.send_now
         self.watchers: dict[int, Watcher] = {}
         self.next_watch_id = 0
-        #: What a delivery has for its watchers, to be sent as one.
+        #: What a delivery has for its watchers, framed, to be sent as one; and how many messages that is.
         self.outgoing: list[bytes] = []
+        self.outgoing_count = 0
         #: Bytes that may be sent before `is_full` has to look again: counting down costs less than looking.
         self.room = 0
         self._allowed = 0
@@ -120,7 +124,8 @@ class WatchStream:
         """Sends what was gathered."""
         if self.outgoing:
             outgoing, self.outgoing = self.outgoing, []
-            self.stream.send_many(outgoing)
+            count, self.outgoing_count = self.outgoing_count, 0
+            self.stream.send_frames(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing), count)
 
     def is_full(self, turn: int) -> bool:
         """Looks how much more may be sent in this turn of the loop; to be asked when `room` has been used up."""

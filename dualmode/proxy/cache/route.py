@@ -5,7 +5,7 @@ A range that must be linearizable is forwarded as it came, at the price of one l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
@@ -20,7 +20,7 @@ from dualmode.proxy.cache.ranges import Kept, RangeCache, is_cacheable, watch_of
 from dualmode.proxy.gathered import pass_on
 from dualmode.proxy.sharing.watch_service import Identity, SharedStream, SharedWatchService, identity_of
 from dualmode.proxy.sharing.watches import ClientStream
-from dualmode.rpc.framing import refusal_of_size
+from dualmode.rpc.framing import refusal_of_size, unframed
 from dualmode.rpc.status import HEAD, OK_TRAILERS, error_only
 
 RANGE: Final = b"/etcdserverpb.KV/Range"
@@ -130,9 +130,9 @@ class _Listener:
         """It listens no more."""
         self._shared.leave(self._stream)
 
-    def send_many(self, messages: Sequence[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
         """See `send_now`."""
-        for message in messages:
+        for message in unframed(data):
             self.send_now(message)
 
     def send_now(self, message: bytes) -> None:

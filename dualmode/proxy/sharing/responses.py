@@ -32,15 +32,20 @@ class Response:
         self._message = message
         self._rest: bytes | None = None
 
-    def addressed(self, watch_id: int) -> bytes:
-        """The whole response, as for this watch."""
+    @property
+    def rest(self) -> bytes:
+        """What stands behind the watch_id."""
         if self._rest is None:
             rest = etcdserverpb.WatchResponse()
             rest.CopyFrom(self._message)
             rest.ClearField("header")
             rest.ClearField("watch_id")
             self._rest = bytes(rest.SerializeToString())
-        return self._head + id_field(watch_id) + self._rest
+        return self._rest
+
+    def addressed(self, watch_id: int) -> bytes:
+        """The whole response, as for this watch."""
+        return self._head + id_field(watch_id) + self.rest
 
     def addressed_above(self, watch_id: int, floor: int) -> bytes:
         """The same without events at or below a revision; b"" when none is left."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from dualmode.errors import RpcError
-from dualmode.proxy.sharing.responses import Response
+from dualmode.proxy.sharing.responses import Response, id_field
+from dualmode.rpc.framing import by_length
 
 #: What makes two watches the same: range, filters, prev_kv, fragment, progress_notify.
 Kind = bytes
@@ -17,7 +18,7 @@ class Client(Protocol):
 
     def send_now(self, message: bytes) -> None: ...
 
-    def send_many(self, messages: Sequence[bytes]) -> None: ...
+    def send_frames(self, data: bytes, count: int) -> None: ...
 
     def end(self, error: RpcError | None = None) -> None: ...
 
@@ -60,12 +61,23 @@ class ClientWatch:
 class ClientStream:
     """One client's stream with its watches."""
 
-    __slots__ = ("client", "is_progress_asked", "next_id", "outgoing", "parked", "room", "watches")
+    __slots__ = (
+        "client",
+        "is_progress_asked",
+        "next_id",
+        "outgoing",
+        "outgoing_count",
+        "parked",
+        "room",
+        "watches",
+    )
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        #: What one response of the member has for it, to be sent as one; and how much more may be added.
+        #: What one response of the member has for it, framed, to be sent as one; how many messages; and how much
+        #: more may be added.
         self.outgoing: list[bytes] = []
+        self.outgoing_count = 0
         self.room = 0
         self.watches: dict[int, ClientWatch] = {}
         self.parked: dict[ClientWatch, None] = {}
@@ -76,7 +88,8 @@ class ClientStream:
         """Sends what was gathered."""
         if self.outgoing:
             outgoing, self.outgoing = self.outgoing, []
-            self.client.send_many(outgoing)
+            count, self.outgoing_count = self.outgoing_count, 0
+            self.client.send_frames(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing), count)
 
     def free_id(self) -> int:
         """The next id that no watch of this stream has."""
@@ -86,10 +99,22 @@ class ClientStream:
         return self.next_id - 1
 
 
+class Ride:
+    """The watches of one client on one upstream watch: they hear the same under different ids."""
+
+    __slots__ = ("ids", "stream", "watches")
+
+    def __init__(self, stream: ClientStream, watches: list[ClientWatch]) -> None:
+        self.stream = stream
+        self.watches = watches
+        #: Their id fields, those of one length together.
+        self.ids = by_length(id_field(watch.watch_id) for watch in watches)
+
+
 class UpstreamWatch:
     """One watch at the member, and who rides on it."""
 
-    __slots__ = ("canceled_for", "id", "is_created", "kind", "members", "on_head", "position", "recent")
+    __slots__ = ("_rides", "canceled_for", "id", "is_created", "kind", "members", "on_head", "position", "recent")
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.id = number
@@ -99,8 +124,33 @@ class UpstreamWatch:
         self.canceled_for: tuple[ClientStream, int] | None = None
         self.kind = kind
         self.members: dict[ClientWatch, None] = {}
+        self._rides: list[Ride] | None = None
         self.is_created = False
         #: Everything up to here has been brought, as far as that can be told from what was brought.
         self.position = 0
         #: What a group has brought while somebody was about to join.
         self.recent: list[Response] = []
+
+    def take(self, watch: ClientWatch) -> None:
+        """It rides on this one from now on."""
+        self.members[watch] = None
+        self._rides = None
+
+    def drop(self, watch: ClientWatch) -> None:
+        """It does no more; may be called for one that does not."""
+        self.members.pop(watch, None)
+        self._rides = None
+
+    def drop_all(self) -> None:
+        """Nobody does."""
+        self.members.clear()
+        self._rides = None
+
+    def rides(self) -> list[Ride]:
+        """Who rides on it, by client. What is given stays as it is, whoever leaves meanwhile."""
+        if self._rides is None:
+            by_client: dict[ClientStream, list[ClientWatch]] = {}
+            for watch in self.members:
+                by_client.setdefault(watch.stream, []).append(watch)
+            self._rides = [Ride(stream, watches) for stream, watches in by_client.items()]
+        return self._rides

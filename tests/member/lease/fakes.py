@@ -19,6 +19,7 @@ from dualmode.member.lease.apply import apply_checkpoint, apply_grant, apply_rev
 from dualmode.member.lease.lessor import Lessor
 from dualmode.member.lease.service import LeaseService
 from dualmode.rpc.calls import Reply
+from dualmode.rpc.framing import unframed
 
 HEADERS = ResponseHeaders(0xC0FFEE, 0xBEEF)
 
@@ -73,7 +74,9 @@ class FakeStream:
         await trio.lowlevel.checkpoint()
         return self.requests.popleft() if self.requests else None
 
-    def send_many(self, messages: list[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
+        messages = list(unframed(data))
+        assert len(messages) == count
         for message in messages:
             self.send_now(message)
 

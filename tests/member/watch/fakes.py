@@ -10,6 +10,7 @@ from dualmode.api import etcdserverpb, mvccpb
 from dualmode.errors import RpcError
 from dualmode.member.headers import ResponseHeaders
 from dualmode.member.watch.hub import WatchHub
+from dualmode.rpc.framing import unframed
 from dualmode.storage.mvcc.interval import contains, interval
 
 
@@ -28,7 +29,9 @@ class FakeStream:
         self._on_drained: list[Callable[[], None]] = []
         self._on_gone: list[Callable[[], None]] = []
 
-    def send_many(self, messages: list[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
+        messages = list(unframed(data))
+        assert len(messages) == count
         for message in messages:
             self.send_now(message)
 

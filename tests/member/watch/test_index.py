@@ -24,7 +24,7 @@ def watcher(low: bytes, high: bytes | None) -> Watcher:
 
 def found(index: WatchIndex, key: bytes) -> set[Watcher]:
     groups = index.matching(key)
-    return {one for group in groups for one in group.watchers}
+    return {one for group in groups for one in group.watchers()}
 
 
 def check_tree(node: Group | None) -> list[Group]:

@@ -20,6 +20,7 @@ from dualmode.api import mvccpb
 from dualmode.errors import Code, RpcError
 from dualmode.proxy.sharing.shared_watches import SharedWatches
 from dualmode.proxy.sharing.watches import ClientStream
+from dualmode.rpc.framing import unframed
 
 
 class Member:
@@ -88,7 +89,9 @@ class Client:
         self.received: list[Any] = []
         self.ended: RpcError | None = None
 
-    def send_many(self, messages: list[bytes]) -> None:
+    def send_frames(self, data: bytes, count: int) -> None:
+        messages = list(unframed(data))
+        assert len(messages) == count
         for message in messages:
             self.send_now(message)
 
