@@ -253,6 +253,8 @@ GROUPS: Final = (
             Option("cert", FILE, "", "Our certificate toward the members; one without a common name.", PROXY),
             Option("key", FILE, "", "Its key.", PROXY),
             Option("cacert", FILE, "", "CA bundle that members' certificates come from. Empty: the system's.", PROXY),
+            Option("tls-server-name", TEXT, "", "Name that members' certificates must have. Empty: the host we dial.",
+                   PROXY, OURS),
             Option("insecure-skip-tls-verify", SWITCH, "false", "Trust any member. For tests only.", PROXY),
             Option("user-credentials", FILE, "",
                    "NAME:PASSWORD lines: users that clients' certificates name, to log in as.", PROXY, OURS),

@@ -115,7 +115,11 @@ def proxy_settings(values: Values) -> ProxySettings:
         srv_name=values["discovery-srv-name"],
         allows_insecure_srv=values["insecure-discovery"],
         upstream_tls=UpstreamTls(
-            values["cert"], values["key"], values["cacert"], skip_verify=values["insecure-skip-tls-verify"]
+            values["cert"],
+            values["key"],
+            values["cacert"],
+            values["tls-server-name"],
+            skip_verify=values["insecure-skip-tls-verify"],
         ),
         credentials_file=Path(values["user-credentials"]) if values["user-credentials"] else None,
         lets_unknown_users_pass=values["unknown-users"] == "anonymous",

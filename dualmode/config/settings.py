@@ -214,6 +214,7 @@ class UpstreamTls:
     cert_file: str
     key_file: str
     trusted_ca_file: str  #: empty: the system's
+    server_name: str  #: that members' certificates must have; empty: the host that is dialled
     skip_verify: bool
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from types import TracebackType
+from typing import Any
 
 import httpx
 import trio
@@ -35,7 +36,10 @@ class HttpTransports:
 
     def __init__(self, tls: ClientTls | None, dial_timeout_seconds: float) -> None:
         self._tls = tls
-        self.timeouts = {"connect": dial_timeout_seconds}
+        #: httpx's words for how to connect.
+        self.extensions: dict[str, Any] = {"timeout": {"connect": dial_timeout_seconds}}
+        if tls is not None and tls.settings.server_name:
+            self.extensions["sni_hostname"] = tls.settings.server_name
         self._transports: dict[Url, tuple[httpx.AsyncHTTPTransport, ssl.SSLContext | None]] = {}
         self._outdated: list[httpx.AsyncHTTPTransport] = []
 
@@ -118,6 +122,6 @@ class HttpForwardRoute:
             httpx.URL(url.decode("latin-1")),
             headers=[*fields, (b"host", host.encode())],
             content=exchange.body() if exchange.has_body and not exchange.is_websocket else None,
-            extensions={"timeout": self._transports.timeouts},
+            extensions=self._transports.extensions,
         )
         return await self._transports.to(target).handle_async_request(request)

@@ -14,6 +14,7 @@ from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.status.answers import TEXT, Answer
+from dualmode.status.families import Labels
 from dualmode.status.metrics import MetricsPage
 from dualmode.status.process_metrics import ProcessPage, process_bindings
 from dualmode.status.routes import PageRoute
@@ -36,6 +37,9 @@ def own_pages(
         {
             "dualmode_proxy_endpoints": lambda: len(upstreams.order()),
             "dualmode_proxy_connected": lambda: int(upstreams.ready is not None),
+            "dualmode_proxy_endpoint_up": lambda: _states(upstreams),
+            "dualmode_proxy_calls_total": lambda: upstreams.calls,
+            "dualmode_proxy_calls_repeated_total": lambda: upstreams.repeated,
             "dualmode_proxy_endpoints_lost_total": lambda: upstreams.lost,
             "dualmode_proxy_rounds_failed_total": lambda: upstreams.rounds_failed,
             "dualmode_proxy_client_watches": lambda: counts()[0],
@@ -63,6 +67,10 @@ def own_pages(
         b"/proxy/health": PageRoute(lambda: health(upstreams)),
         b"/proxy/metrics": PageRoute(metrics.answer, (b"GET", b"HEAD")),
     }
+
+
+def _states(upstreams: Upstreams) -> dict[Labels, int]:
+    return {(str(target),): int(is_up) for target, is_up in upstreams.states().items()}
 
 
 def health(upstreams: Upstreams) -> Answer:

@@ -20,7 +20,8 @@ from dualmode.http.engines import ENGINES
 from dualmode.http.interface import HttpClientConnection
 from dualmode.http.options import Http2Options
 from dualmode.peer.client import PeerClient
-from dualmode.proxy.access_log import LoggedMux
+from dualmode.proxy.access_log import write_line
+from dualmode.proxy.call_metrics import CallMetrics
 from dualmode.proxy.cluster_file import ClusterFile
 from dualmode.proxy.endpoint_calls import EndpointCalls
 from dualmode.proxy.health_watch import HealthWatch
@@ -30,6 +31,7 @@ from dualmode.proxy.loops import refuse_loops
 from dualmode.proxy.member_finder import MemberFinder
 from dualmode.proxy.namespace.key_space import KeySpace
 from dualmode.proxy.namespace.service import NamespacedWatches
+from dualmode.proxy.observed import ObservedMux, Observer
 from dualmode.proxy.policies import POLICIES
 from dualmode.proxy.registration.service import RegistrationService
 from dualmode.proxy.routes import Parts, client_mux
@@ -37,6 +39,7 @@ from dualmode.proxy.sharing.watch_service import SharedWatchService
 from dualmode.proxy.spread import Spread
 from dualmode.proxy.upstreams import Upstreams
 from dualmode.serving import Serving, until_cancelled
+from dualmode.status.rpc_metrics import Bindings
 from dualmode.urls import Url
 
 _log = log.get("proxy")
@@ -95,10 +98,11 @@ async def _live(
         registration = None
         if settings.advertise_client_urls:
             registration = RegistrationService(settings, calls)
-        parts = Parts(upstreams, transports, watches, logins, registration, serving.bindings())
+        observers, numbers = _observers(settings)
+        parts = Parts(upstreams, transports, watches, logins, registration, serving.bindings() | numbers)
         mux = client_mux(settings, parts)
-        if settings.has_access_log:
-            mux = LoggedMux(mux, trio.current_time)
+        if observers:
+            mux = ObservedMux(mux, trio.current_time, observers)
         await nursery.start(serving.run, mux, mux, ())
         if registration is not None:
             nursery.start_soon(registration.run)
@@ -112,6 +116,15 @@ async def _live(
         nursery.cancel_scope.cancel()
 
 
+def _observers(settings: ProxySettings) -> tuple[list[Observer], Bindings]:
+    """Who hears of calls that have ended, and the numbers of those who count."""
+    found: list[Observer] = [write_line] if settings.has_access_log else []
+    if not settings.serving.has_extensive_metrics:
+        return found, {}
+    counting = CallMetrics()
+    return [*found, counting.note], counting.bindings()
+
+
 def upstream_tls(settings: UpstreamTls, targets: Sequence[Url]) -> ClientTls | None:
     """TLS toward the members; None when no endpoint asks for it. Raises StartError."""
     if not any(target.is_tls for target in targets):
@@ -120,6 +133,7 @@ def upstream_tls(settings: UpstreamTls, targets: Sequence[Url]) -> ClientTls | N
         trusted_ca_file=settings.trusted_ca_file,
         cert_file=settings.cert_file,
         key_file=settings.key_file,
+        server_name=settings.server_name,
         insecure_skip_verify=settings.skip_verify,
         is_nameless=True,
     )

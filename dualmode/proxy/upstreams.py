@@ -56,7 +56,7 @@ class Upstreams:
         #: Called when an endpoint was lost or found.
         self.on_change: Callable[[], None] = lambda: None
         #: Plain counts for the metrics.
-        self.lost = self.rounds_failed = 0
+        self.lost = self.rounds_failed = self.calls = self.repeated = 0
         #: Why the last round found nobody.
         self.fault = "no endpoint was tried yet"
 
@@ -93,6 +93,12 @@ class Upstreams:
         ready = self.ready
         used = [] if ready is None else [ready]
         return used if self.spread is None else [*used, *self.spread.connections()]
+
+    def states(self) -> dict[Url, bool]:
+        """Which endpoints take calls now."""
+        taking = [self.ready] if self.spread is None else self.spread.candidates(self.ready)
+        up = {connection.target for connection in taking if connection is not None}
+        return {target: target in up for target in self._targets}
 
     def for_call(self, path: bytes) -> UpstreamConnection | None:
         """The connection that a call to this path goes to, if there is one."""

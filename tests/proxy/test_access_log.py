@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from dualmode.http.interface import STREAMED, Fields, RequestHead
 from dualmode.http.routing import Link, PeerIdentity, Route, Sink
-from dualmode.proxy.access_log import CLIENT_LEFT, FAULT, RESET, LoggedMux
+from dualmode.proxy.access_log import write_line
+from dualmode.proxy.observed import CLIENT_LEFT, FAULT, RESET, ObservedMux
 from tests.interop.clusters.cluster import eventually
 from tests.interop.grpc_client import Client
 from tests.interop.servers import Server, start_proxy
@@ -96,7 +97,7 @@ def route_of(served: Served, head: RequestHead) -> Route:
         def resolve(self, head: RequestHead, peer: PeerIdentity) -> Any:
             return served
 
-    return LoggedMux(OneRoute(), Clock()).resolve(head, PEER)
+    return ObservedMux(OneRoute(), Clock(), (write_line,)).resolve(head, PEER)
 
 
 def grpc(path: bytes = b"/etcdserverpb.KV/Put") -> RequestHead:

@@ -117,6 +117,25 @@ def test_a_snapshot_streams_through(any_proxy: Server, tmp_path: Path) -> None:
     assert target.stat().st_size > 10_000
 
 
+def test_a_name_that_members_certificates_must_have(
+    tls_etcd: Server, certificates: Certificates, tmp_path: Path
+) -> None:
+    flags = (
+        f"--cacert={certificates.authority}",
+        f"--cert={certificates.nameless}",
+        f"--key={certificates.nameless_key}",
+    )
+    with start_proxy(tmp_path, tls_etcd.url, name="right", flags=(*flags, "--tls-server-name=localhost")) as right:
+        assert ctl(right, "put", "name", "1") == "OK\n"
+        assert call(f"{right.url}/v3/kv/range", {"key": "bmFtZQ=="})[2]["kvs"][0]["value"] == "MQ=="
+    wrong_name = (*flags, "--tls-server-name=other.example")
+    with start_proxy(tmp_path, tls_etcd.url, name="wrong", flags=wrong_name, probe="/proxy/metrics") as wrong:
+        assert (
+            "other.example" in ctl(wrong, "--command-timeout=1s", "get", "name", check=False) + wrong.process.log_tail()
+        )
+        assert call(f"{wrong.url}/v3/kv/range", {"key": "bmFtZQ=="})[0] == 503
+
+
 def call(url: str, body: dict[str, Any] | None = None) -> tuple[int, Any, Any]:
     """Status, headers and JSON of a plain request."""
     request = urllib.request.Request(url, json.dumps(body).encode() if body is not None else None)

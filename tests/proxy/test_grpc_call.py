@@ -19,6 +19,7 @@ class FakeMember:
 
     scheme = b"http"
     fault = "nobody is there"
+    calls = repeated = 0
 
     def __init__(self) -> None:
         self.ready: FakeMember | None = self
