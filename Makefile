@@ -10,7 +10,7 @@ JOBS ?= auto
 SEEDS ?= 100
 FIRST ?= 0
 
-.PHONY: member proxy test lint sim bench bench-proxies protos clean help
+.PHONY: member proxy test lint guard sim bench bench-proxies protos clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ lint: $(READY_DEV) ## ruff, mypy strict, import-linter
 
 sim: $(READY_DEV) ## clusters on a simulated clock, network and disk: SEEDS=100 runs from FIRST=0 on
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+guard: $(READY_DEV) ## CPU time of the hot path, beside what was recorded
+	$(BIN)/python -m tests.bench.guard $(ARGS)
 
 bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios
 	$(BIN)/python -m tests.bench $(ARGS)

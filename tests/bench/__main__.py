@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.bench import h2load
 from tests.bench.measure import Bench
 from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
-from tests.bench.targets import started
+from tests.bench.targets import open_certificates, started
 from tests.bench.workloads import CLUSTER_SHAPES, ONE, SHAPES, TOPOLOGIES, WORKLOADS, Shape, Topology, Workload
 from tests.interop.servers import ETCD as ETCD_PROGRAM
 
@@ -85,8 +85,9 @@ def plan(only: str, shape_name: str) -> list[Case]:
     cases = [Case(ONE, workload, shape, workload.bar) for workload in WORKLOADS for shape in SHAPES]
     for topology in TOPOLOGIES[1:]:
         for workload in WORKLOADS:
-            if workload.cluster_bar is not None:
-                cases += [Case(topology, workload, shape, workload.cluster_bar) for shape in CLUSTER_SHAPES]
+            bar = workload.tls_bar if topology.has_tls else workload.cluster_bar
+            if bar is not None:
+                cases += [Case(topology, workload, shape, bar) for shape in CLUSTER_SHAPES]
     return [case for case in cases if only.lower() in case.name.lower() and shape_name in ("", str(case.shape))]
 
 
@@ -107,7 +108,8 @@ def measure(
         for name, program in ((ETCD, "etcd"), (OURS, ours)):
             directory = root / f"{name}{TOPOLOGIES.index(topology)}"
             directory.mkdir()
-            target = stack.enter_context(started(program, name, topology, directory))
+            tls = open_certificates(directory / "tls") if topology.has_tls else None
+            target = stack.enter_context(started(program, name, topology, directory, tls))
             benches[name] = Bench(target, topology, directory, loader)
             benches[name].fill()
         total = len(cases) * repetitions

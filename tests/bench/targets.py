@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import grpc
@@ -15,13 +15,25 @@ from tests.bench.workloads import Topology
 from tests.interop.clusters.cluster import eventually
 from tests.interop.grpc_client import Client, connect
 from tests.interop.processes import ServerFailedError, ServerProcess, answers_http, free_port
-from tests.interop.servers import DUALMODE, ETCD, START_ATTEMPTS, Certificates, Server, start_member
+from tests.interop.servers import DUALMODE, ETCD, START_ATTEMPTS, Certificates, Server, make_certificates, start_member
 
 PROGRAMS: dict[str, tuple[str, ...]] = {"etcd": (str(ETCD),), "dualmode": (*DUALMODE, "member")}
 #: The same for both. fsync stays on, the data directories lie beside each other.
 FLAGS = ("--snapshot-count=100000", "--quota-backend-bytes=4294967296")
 #: Three members and a loader on a few cores: a leader must not lose its office because it waited for a core.
 CLUSTER_FLAGS = ("--heartbeat-interval=500", "--election-timeout=5000")
+
+
+class OpenCertificates(Certificates):
+    """Of a server that asks clients for none: h2load has none to show."""
+
+    def server_flags(self) -> list[str]:
+        return [f"--cert-file={self.server_certificate}", f"--key-file={self.server_key}"]
+
+
+def open_certificates(directory: Path) -> Certificates:
+    """Made for this run."""
+    return OpenCertificates(**asdict(make_certificates(directory)))
 
 
 @dataclass

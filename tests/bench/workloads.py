@@ -53,12 +53,15 @@ class Topology:
     name: str
     members: int = 1
     is_spread: bool = False
+    #: https toward clients.
+    has_tls: bool = False
 
 
 ONE: Final = Topology("")
 THREE: Final = Topology("three members", 3)
 THREE_SPREAD: Final = Topology("three members, load on all", 3, is_spread=True)
-TOPOLOGIES: Final = (ONE, THREE, THREE_SPREAD)
+TLS: Final = Topology("TLS", has_tls=True)
+TOPOLOGIES: Final = (ONE, TLS, THREE, THREE_SPREAD)
 #: Where clusters are measured.
 CLUSTER_SHAPES: Final = (Shape(10, 10), Shape(100, 10))
 
@@ -75,6 +78,8 @@ class Workload:
     bar: float | None
     #: The same with three members; None: not measured there.
     cluster_bar: float | None = None
+    #: The same over TLS.
+    tls_bar: float | None = None
 
     @property
     def path(self) -> str:
@@ -99,14 +104,28 @@ def _compare_and_swap() -> Any:
 
 
 WORKLOADS: Final = (
-    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5, 1.2),
-    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0),
+    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5, 1.2, 1.5),
+    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0, 1.5),
     Workload(
         "Range of 1,000",
         "Range",
         etcdserverpb.RangeRequest(key=span_key(0), range_end=span_key(SPAN_KEYS)),
         False,
         3.0,
+    ),
+    Workload(
+        "Keys only of 1,000",
+        "Range",
+        etcdserverpb.RangeRequest(key=span_key(0), range_end=span_key(SPAN_KEYS), keys_only=True),
+        False,
+        5.0,
+    ),
+    Workload(
+        "Count of 1,000",
+        "Range",
+        etcdserverpb.RangeRequest(key=span_key(0), range_end=span_key(SPAN_KEYS), count_only=True),
+        False,
+        5.0,
     ),
     Workload("Txn (compare, put)", "Txn", _compare_and_swap(), True, None),
 )
