@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from dualmode import limits
 from dualmode.member.kv.counts import CountedView, Counting
+from dualmode.member.kv.keys_only import without_values
 from dualmode.storage.mvcc import keyvalue
 from dualmode.storage.varints import varint
 
@@ -58,6 +59,8 @@ def execute(view: ReadView, request: Any, header_field: bytes, counting: Countin
     revision = request.revision
     if request.count_only:
         return header_field + _count_field(counting.total(view, key, range_end, revision))
+    if request.keys_only and request.limit <= 0 and not is_filtered(request) and not _is_sorted(request):
+        return header_field + _all_keys(view, request)
     kvs, count = _fetch(view, request, counting)
     if is_filtered(request):
         kvs = _filter(kvs, request)
@@ -66,17 +69,44 @@ def execute(view: ReadView, request: Any, header_field: bytes, counting: Countin
     more = 0 < limit < len(kvs)
     if more:
         kvs = kvs[:limit]
-    if request.keys_only:
-        kvs = [keyvalue.without_value(kv) for kv in kvs]
-    parts = [header_field]
-    for kv in kvs:
-        length = len(kv)
-        parts.append(_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length))
-        parts.append(kv)
+    parts = _elements(kvs)
+    parts = [header_field, without_values(parts)] if request.keys_only else [header_field, *parts]
     if more:
         parts.append(b"\x18\x01")
     parts.append(_count_field(count))
     return b"".join(parts)
+
+
+def _elements(kvs: list[bytes]) -> list[bytes]:
+    """Records as elements of `kvs`: prefix, record, prefix, record ..."""
+    parts = []
+    for kv in kvs:
+        length = len(kv)
+        parts.append(_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length))
+        parts.append(kv)
+    return parts
+
+
+def _is_sorted(request: Any) -> bool:
+    """Whether anything but the order of the keys is asked for."""
+    if request.sort_target == _BY_KEY:
+        return bool(request.sort_order == _DESCEND)
+    return True
+
+
+def _all_keys(view: ReadView, request: Any) -> bytes:
+    """The keys of a whole interval, and their count, with few values in memory at a time."""
+    key, range_end, revision = request.key, request.range_end, request.revision
+    parts: list[bytes] = []
+    count = 0
+    while True:
+        piece = view.select(key, range_end, revision, limits.KEYS_ONLY_PIECE)
+        parts.append(without_values(_elements(piece)))
+        count += len(piece)
+        if len(piece) < limits.KEYS_ONLY_PIECE or not range_end:
+            parts.append(_count_field(count))
+            return b"".join(parts)
+        key = keyvalue.key_of(piece[-1]) + b"\0"
 
 
 def one_key(kv: bytes | None, header_field: bytes) -> bytes:
