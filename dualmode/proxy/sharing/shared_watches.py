@@ -10,6 +10,10 @@ brought since then is kept, and what of that is above the floor is handed to the
 A watch that starts in the past stays on its own until it and the group have both ended with the same revision: then
 both have brought everything up to there.
 
+A watch whose start is still to come holds back the member's answers to questions of progress, for all of its stream. So
+the client that has one is told of (`on_future`), and moved with all its watches to a stream of its own: `release` here,
+`adopt` there.
+
 What the proxy answers by itself (a cancel while others ride on, an id that is taken) has the revision of now in its
 header, as the member's own answer would: it asks by making a watch and cancelling it at once.
 
@@ -59,6 +63,9 @@ class SharedWatches:
         self._is_progress_on_the_way = False
         self._awaiting_progress: dict[ClientStream, None] = {}
 
+        #: Told of a client that asks for what is still to come; None where nobody else is on the stream.
+        self.on_future: Callable[[ClientStream], None] | None = None
+
     @property
     def upstream_watches(self) -> int:
         """How many the member has for us."""
@@ -90,12 +97,32 @@ class SharedWatches:
         """It is gone, with all its watches. May be called twice."""
         if stream not in self._streams:
             return
-        del self._streams[stream]
-        self._awaiting_progress.pop(stream, None)
-        for watch in list(stream.watches.values()):
-            self._leave(watch)
+        stream.is_gone = True
+        self.release(stream)
         stream.watches.clear()
         stream.parked.clear()
+
+    def release(self, stream: ClientStream) -> None:
+        """Lets a client go with its watches, for somebody else to adopt. What it was promised an answer to, it still
+        gets from here."""
+        del self._streams[stream]
+        if self._awaiting_progress.pop(stream, 0) is None:
+            stream.is_progress_asked = True
+        for watch in stream.watches.values():
+            self._leave(watch)
+
+    def adopt(self, stream: ClientStream) -> None:
+        """Takes a client whose watches ride nowhere: each goes on behind what it was sent."""
+        self._streams[stream] = None
+        for watch in stream.watches.values():
+            if watch in stream.parked:
+                continue  # until the client reads on
+            if watch.is_confirmed:
+                watch.is_silent = True
+                self._begin(watch, watch.floor + 1)
+            elif not watch.is_ended:
+                self._begin(watch, watch.request.start_revision)
+        self._ask_for_progress()
 
     def create(self, stream: ClientStream, request: Any) -> None:
         """Does a WatchCreateRequest."""
@@ -130,7 +157,7 @@ class SharedWatches:
         asked in."""
 
         def on_head(head: bytes) -> None:
-            if stream in self._streams:
+            if not stream.is_gone:
                 stream.client.send_now(make(head))
 
         upstream = self._create_upstream(_NO_KIND, request, 0)
@@ -184,6 +211,7 @@ class SharedWatches:
         """The upstream stream is over: so are the clients', who begin again wherever they get a connection."""
         streams, self._streams = self._streams, {}
         for stream in streams:
+            stream.is_gone = True
             stream.watches.clear()
             stream.client.end(error)
 
@@ -218,6 +246,7 @@ class SharedWatches:
             watch.stream.client.send_now(response.addressed(watch.watch_id))
             watch.floor = start - 1 if start else response.revision
         watch.is_silent = False
+        watch.is_confirmed = True
         if watch.is_cancel_asked:
             upstream.canceled_for = watch.stream, watch.watch_id
             self._drop(watch)
@@ -226,6 +255,8 @@ class SharedWatches:
         if start and start != response.revision + 1:
             upstream.position = start - 1  # it has brought nothing yet of what is older than its creation
             self._alone.setdefault(upstream.kind, {})[upstream] = None
+            if start > response.revision + 1 and self.on_future is not None:
+                self.on_future(watch.stream)
         elif group is None:
             self._groups[upstream.kind] = upstream
         else:
@@ -327,13 +358,14 @@ class SharedWatches:
     def _on_asked_cancel(self, upstream: UpstreamWatch, response: Response) -> None:
         assert upstream.canceled_for is not None, "somebody asked"
         stream, watch_id = upstream.canceled_for
-        if stream in self._streams:
+        if not stream.is_gone:
             stream.client.send_now(response.head + id_field(watch_id) + CANCELED)
 
     def _end(self, watch: ClientWatch, message: bytes, is_id_free: bool = True) -> None:
         """The member has ended it. Of one whose past was compacted the id stays taken until its client cancels it, as
         in etcd."""
         watch.upstream = None
+        watch.is_confirmed, watch.is_ended = False, True
         if is_id_free:
             watch.stream.watches.pop(watch.watch_id, None)
         watch.stream.client.send_now(message)

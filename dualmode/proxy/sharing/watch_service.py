@@ -49,6 +49,9 @@ class SharedWatchService:
         self._upstreams = upstreams
         self._inside = inside
         self._shared: dict[Identity, SharedStream] = {}
+        #: Streams of one client each, and where each client is.
+        self._private: set[SharedStream] = set()
+        self._seats: dict[ClientStream, SharedStream] = {}
         self._nursery: trio.Nursery | None = None
 
     def methods(self) -> list[Method]:
@@ -58,7 +61,7 @@ class SharedWatchService:
 
     def counts(self) -> tuple[int, int]:
         """(watches of clients, watches at the members), for the metrics."""
-        shared = [one.watches for one in self._shared.values()]
+        shared = [one.watches for one in (*self._shared.values(), *self._private)]
         return sum(one.client_watches for one in shared), sum(one.upstream_watches for one in shared)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -70,27 +73,42 @@ class SharedWatchService:
     async def watch(self, stream: ServerStream) -> None:
         """Serves one client until it is gone. Raises UNAVAILABLE while there is no endpoint."""
         shared = await self._for(stream)
-        watches = shared.watches
-        client = watches.open(stream)
+        client = shared.watches.open(stream)
+        self._seats[client] = shared
         changed = Signal()
 
         def on_drained() -> None:
             changed.set()
-            watches.drained(client)
+            self._seats[client].watches.drained(client)
 
         stream.on_drained(on_drained)
         stream.on_gone(changed.set)
         try:
             while (message := await stream.receive()) is not None:
-                self._handle(watches, client, message)
-                await shared.wait_for_room()
+                self._handle(self._seats[client].watches, client, message)
+                await self._seats[client].wait_for_room()
                 # A client that asks and does not read the answers is not read from either.
                 while stream.is_open and stream.unsent_bytes > limits.WATCH_STREAM_UNSENT_BYTES:
                     await changed.wait()
             while stream.is_open:
                 await changed.wait()
         finally:
-            shared.leave(client)
+            self._seats.pop(client).leave(client)
+
+    def _move(self, client: ClientStream) -> None:
+        """To a stream of its own, on the same connection. Where there is no room for one it stays."""
+        shared = self._seats.get(client)
+        if shared is None or not shared.connection.can_open_stream:
+            return
+        assert self._nursery is not None, "the service runs"
+        private = SharedStream(shared.connection, shared.head, lambda: self._private.discard(private), self._on_message)
+        self._private.add(private)
+        self._seats[client] = private
+        shared.watches.release(client)
+        private.watches.adopt(client)
+        self._nursery.start_soon(private.run)
+        if shared.watches.is_empty:
+            shared.end()
 
     def _handle(self, watches: SharedWatches, client: ClientStream, message: bytes) -> None:
         request = decode(etcdserverpb.WatchRequest, message)
@@ -134,11 +152,15 @@ class SharedWatchService:
             if value is not None
         ]
         head = request_head(connection.target, self._upstreams.scheme, _PATH)
-        on_response = self._inside.on_response if self._inside is not None else None
-        shared = SharedStream(connection, head.plus(*more), lambda: self._forget(identity, shared), on_response)
+        shared = SharedStream(connection, head.plus(*more), lambda: self._forget(identity, shared), self._on_message)
+        shared.watches.on_future = self._move
         self._shared[identity] = shared
         self._nursery.start_soon(shared.run)
         return shared
+
+    @property
+    def _on_message(self) -> Callable[[Any], None] | None:
+        return self._inside.on_response if self._inside is not None else None
 
     def _forget(self, identity: Identity, shared: SharedStream) -> None:
         if self._shared.get(identity) is shared:
@@ -155,6 +177,8 @@ class SharedStream:
         on_end: Callable[[], None],
         on_message: Callable[[Any], None] | None,
     ) -> None:
+        self.connection = connection
+        self.head = head
         self._call = UpstreamCall(connection)
         self._call.start(head)
         self._on_end = on_end
@@ -178,9 +202,10 @@ class SharedStream:
         """A client is gone; the stream ends with the last one."""
         self.watches.close(client)
         if self.watches.is_empty:
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Nobody is left."""
         self._finish(RpcError(Code.CANCELLED, "nobody watches any more"))
         self._call.cancel()
 

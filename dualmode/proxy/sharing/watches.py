@@ -32,6 +32,8 @@ class ClientWatch:
     __slots__ = (
         "floor",
         "is_cancel_asked",
+        "is_confirmed",
+        "is_ended",
         "is_silent",
         "is_within",
         "kind",
@@ -50,6 +52,8 @@ class ClientWatch:
         #: Hears of events above this revision only.
         self.floor = 0
         self.upstream: UpstreamWatch | None = None
+        #: Its client was told that it is made; the member has ended it.
+        self.is_confirmed = self.is_ended = False
         #: Canceled by its client before the member has confirmed it.
         self.is_cancel_asked = False
         #: Begun again for a client that has read on: it was told of its creation long ago.
@@ -63,6 +67,7 @@ class ClientStream:
 
     __slots__ = (
         "client",
+        "is_gone",
         "is_progress_asked",
         "next_id",
         "outgoing",
@@ -74,6 +79,7 @@ class ClientStream:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.is_gone = False
         #: What one response of the member has for it, framed, to be sent as one; how many messages; and how much
         #: more may be added.
         self.outgoing: list[bytes] = []

@@ -45,8 +45,9 @@ class Member:
             if self.watches.pop(watch_id, None) is not None:
                 self.control.append(self._response(watch_id, canceled=True))
         else:
-            # Everything that was sent before is before it.
-            self.events.append(self._response(-1))
+            # Everything that was sent before is before it. A watch whose start is still to come holds it back.
+            if all(watch.start_revision <= self.revision + 1 for watch in self.watches.values()):
+                self.events.append(self._response(-1))
 
     def _create(self, create: Any) -> None:
         self.made += 1
@@ -342,6 +343,43 @@ def test_cancelling() -> None:
     assert world.member.watches == {}
     world.shared.create(second, create())
     assert list(second.watches) == [1]
+
+
+def test_a_client_that_asks_for_what_is_to_come_gets_a_stream_of_its_own() -> None:
+    """Its watches go on where they were; nobody else is kept waiting for progress."""
+    world = World()
+    own_member = Member()
+    private = SharedWatches(own_member.take)
+    one, first = world.client()
+    two, second = world.client()
+    moved: list[ClientStream] = []
+    world.shared.on_future = moved.append
+    world.shared.create(first, create(b"a", watch_id=1))
+    world.shared.create(second, create(b"a", watch_id=1))
+    world.deliver()
+    world.member.put(b"a")
+    own_member.put(b"a")
+    world.deliver()
+    world.shared.create(first, create(b"b", watch_id=2, start_revision=13))
+    world.shared.cancel(first, 99)
+    world.shared.request_progress(first)
+    world.deliver()
+    assert moved == [first]
+    world.shared.release(first)
+    private.adopt(first)
+    for key in (b"b", b"a", b"b"):  # 12, 13, 14
+        world.member.put(key)
+        own_member.put(key)
+    while own_member.control or own_member.events:
+        private.on_response((own_member.control or own_member.events).popleft())
+    world.shared.request_progress(second)
+    world.deliver()
+    assert (one.revisions(1), one.revisions(2)) == ([11, 13], [14])
+    # What it asked for itself is held back by its own watch, as it would be without a proxy.
+    assert [(answer.watch_id, answer.created) for answer in one.received if not answer.events] == [(1, True), (2, True)]
+    assert (two.revisions(1), two.received[-1].watch_id) == ([11, 13], -1)
+    private.close(first)
+    assert own_member.watches == {}
 
 
 def test_progress_is_told_when_everything_before_it_was_sent() -> None:
