@@ -455,6 +455,8 @@ PROXY_LOGIN_SECONDS: Final = 10.0
 PROXY_USERS_LOOK_SECONDS: Final = 1.0
 #: Watch requests of clients that wait to go out on a shared stream.
 PROXY_WATCH_REQUESTS: Final = 1024
+#: Between two questions of progress while somebody waits for an answer: members drop those that come too early.
+PROXY_ASK_AGAIN_SECONDS: Final = 1.0
 #: Answers that a proxy keeps: each has a watch at the member. And the largest that is worth keeping.
 PROXY_CACHED_ANSWERS: Final = 10_000
 PROXY_CACHED_ANSWER_BYTES: Final = 1 * MIB

@@ -60,8 +60,8 @@ class SharedWatches:
         self._next_id = 1
         #: Cancels on their way to the member, by upstream id, that a client waits for.
         self._ending: dict[int, UpstreamWatch] = {}
-        self._is_progress_on_the_way = False
-        self._awaiting_progress: dict[ClientStream, None] = {}
+        #: Questions of progress sent, and answers received.
+        self._questions = self._answers = 0
 
         #: Told of a client that asks for what is still to come; None where nobody else is on the stream.
         self.on_future: Callable[[ClientStream], None] | None = None
@@ -106,8 +106,6 @@ class SharedWatches:
         """Lets a client go with its watches, for somebody else to adopt. What it was promised an answer to, it still
         gets from here."""
         del self._streams[stream]
-        if self._awaiting_progress.pop(stream, 0) is None:
-            stream.is_progress_asked = True
         for watch in stream.watches.values():
             self._leave(watch)
 
@@ -122,7 +120,9 @@ class SharedWatches:
                 self._begin(watch, watch.floor + 1)
             elif not watch.is_ended:
                 self._begin(watch, watch.request.start_revision)
-        self._ask_for_progress()
+        if stream.questions:
+            stream.questions.clear()
+            self._ask_for_progress(stream)
 
     def create(self, stream: ClientStream, request: Any) -> None:
         """Does a WatchCreateRequest."""
@@ -173,8 +173,8 @@ class SharedWatches:
     def request_progress(self, stream: ClientStream) -> None:
         """Does a WatchProgressRequest: answered when the member says how far everything is; a stream without watches is
         not answered."""
-        stream.is_progress_asked = True
-        self._ask_for_progress()
+        if stream.watches and len(stream.questions) < limits.PROXY_WATCH_REQUESTS:
+            self._ask_for_progress(stream)
 
     def drained(self, stream: ClientStream) -> None:
         """A client reads on: its parked watches begin again behind what it was sent."""
@@ -184,6 +184,8 @@ class SharedWatches:
         for watch in parked:
             watch.is_silent = True
             self._begin(watch, watch.floor + 1)
+        if stream.is_progress_asked:
+            self._ask_for_progress(stream)
 
     # --- The member --------------------------------------------------------------------------------------------
 
@@ -372,29 +374,41 @@ class SharedWatches:
 
     # --- Progress ----------------------------------------------------------------------------------------------
 
-    def _ask_for_progress(self) -> None:
-        """One question is under way at a time; who asks meanwhile is asked for next."""
-        if self._is_progress_on_the_way:
+    def _ask_for_progress(self, stream: ClientStream) -> None:
+        """Passes a question on. Members drop one while a watch is behind, so answers cannot be told apart, but they keep
+        their order: the n-th answer is to the n-th question or a later one. A client is told by an answer that is
+        certainly to its own question, or to one behind it."""
+        if stream.parked:
+            stream.is_progress_asked = True  # it has not been sent everything; when it reads on
             return
-        waiting = [one for one in self._streams if one.is_progress_asked and one.watches and not one.parked]
-        if not waiting:
-            return
-        for stream in waiting:
-            stream.is_progress_asked = False
-            self._awaiting_progress[stream] = None
-        self._is_progress_on_the_way = True
+        stream.is_progress_asked = False
+        self._send_question()
+        stream.questions.append(self._questions)
+
+    def _send_question(self) -> None:
+        self._questions += 1
         request = etcdserverpb.WatchRequest(progress_request=etcdserverpb.WatchProgressRequest())
         self._send(request.SerializeToString())
 
+    def ask_again(self) -> None:
+        """To be called every second or so: what was dropped is asked once more."""
+        if any(stream.questions for stream in self._streams):
+            self._send_question()
+
     def _on_progress(self, response: Response) -> None:
-        self._is_progress_on_the_way = False
-        waiting, self._awaiting_progress = self._awaiting_progress, {}
-        for stream in waiting:
+        self._answers += 1
+        for stream in self._streams:
+            questions = stream.questions
+            if not questions or questions[0] > self._answers:
+                continue
             if stream.parked:
-                stream.is_progress_asked = True  # it has not been sent everything
-            elif stream.watches:
+                questions.clear()
+                stream.is_progress_asked = True
+                continue
+            while questions and questions[0] <= self._answers:
+                questions.popleft()
+            if stream.watches:
                 stream.client.send_now(response.addressed(NO_WATCH))
-        self._ask_for_progress()
 
     # --- Upstream watches ----------------------------------------------------------------------------------------
 

@@ -68,7 +68,10 @@ class SharedWatchService:
         """Works until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            await trio.sleep_forever()
+            while True:
+                await trio.sleep(limits.PROXY_ASK_AGAIN_SECONDS)
+                for shared in (*self._shared.values(), *self._private):
+                    shared.watches.ask_again()
 
     async def watch(self, stream: ServerStream) -> None:
         """Serves one client until it is gone. Raises UNAVAILABLE while there is no endpoint."""

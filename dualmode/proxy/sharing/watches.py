@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -73,6 +74,7 @@ class ClientStream:
         "outgoing",
         "outgoing_count",
         "parked",
+        "questions",
         "room",
         "watches",
     )
@@ -88,6 +90,8 @@ class ClientStream:
         self.watches: dict[int, ClientWatch] = {}
         self.parked: dict[ClientWatch, None] = {}
         self.next_id = 0
+        #: Its questions of progress on their way, by number; and whether one waits until it reads on.
+        self.questions: deque[int] = deque()
         self.is_progress_asked = False
 
     def send_outgoing(self) -> None:
