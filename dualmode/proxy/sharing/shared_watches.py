@@ -375,9 +375,9 @@ class SharedWatches:
     # --- Progress ----------------------------------------------------------------------------------------------
 
     def _ask_for_progress(self, stream: ClientStream) -> None:
-        """Passes a question on. Members drop one while a watch is behind, so answers cannot be told apart, but they keep
-        their order: the n-th answer is to the n-th question or a later one. A client is told by an answer that is
-        certainly to its own question, or to one behind it."""
+        """Passes a question on. Members drop one while a watch is behind, so answers cannot be told apart; but they
+        keep their order: the n-th answer is to the n-th question or a later one. A client is told by an answer that
+        is certainly to its own question, or to one behind it."""
         if stream.parked:
             stream.is_progress_asked = True  # it has not been sent everything; when it reads on
             return
