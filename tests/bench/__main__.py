@@ -21,7 +21,7 @@ from tests.bench import h2load
 from tests.bench.measure import Bench
 from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
 from tests.bench.targets import open_certificates, started
-from tests.bench.workloads import CLUSTER_SHAPES, ONE, SHAPES, TOPOLOGIES, WORKLOADS, Shape, Topology, Workload
+from tests.bench.workloads import CLUSTER_SHAPES, ONE, TOPOLOGIES, WATCH_BAR, WORKLOADS, Shape, Topology, Workload
 from tests.interop.servers import ETCD as ETCD_PROGRAM
 
 WATCH = "Watch fan-out"
@@ -82,7 +82,7 @@ class Case:
 
 def plan(only: str, shape_name: str) -> list[Case]:
     """Every case whose name contains `only`, in the order of the table."""
-    cases = [Case(ONE, workload, shape, workload.bar) for workload in WORKLOADS for shape in SHAPES]
+    cases = [Case(ONE, workload, shape, workload.bar_at(shape)) for workload in WORKLOADS for shape in workload.shapes]
     for topology in TOPOLOGIES[1:]:
         for workload in WORKLOADS:
             bar = workload.tls_bar if topology.has_tls else workload.cluster_bar
@@ -122,7 +122,7 @@ def measure(
         for number in range(repetitions if with_watch else 0):
             say(f"{WATCH} {number + 1}/{repetitions}")
             for name in in_turn(number):
-                results.row(WATCH, "1,000 watches", None).samples[name].append(benches[name].watch_sample())
+                results.row(WATCH, "1,000 watches", WATCH_BAR).samples[name].append(benches[name].watch_sample())
         for name, bench in benches.items():
             results.resident_mib[name] = max(results.resident_mib.get(name, 0.0), bench.target.resident_mib())
         say("")

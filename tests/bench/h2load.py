@@ -19,6 +19,12 @@ _TRAFFIC: Final = re.compile(r"traffic: .*\((\d+)\) data")
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
+_HEADERS: Final = {
+    False: ("-H", "content-type: application/grpc", "-H", "te: trailers"),
+    True: ("--h1", "-H", "content-type: application/json"),  # etcd has JSON on HTTP/1.1 only, where there is no TLS
+}
+
+
 class LoadFailedError(Exception):
     """Not every request succeeded; the text is what the loader printed."""
 
@@ -47,7 +53,8 @@ def run(url: str, workload: Workload, shape: Shape, requests: int, directory: Pa
     log.unlink(missing_ok=True)  # h2load appends
     command = [
         *(PROGRAM, f"-n{requests}", f"-c{shape.connections}", f"-m{shape.streams}", f"-d{body}", f"--log-file={log}"),
-        *("-H", "content-type: application/grpc", "-H", "te: trailers", url + workload.path),
+        *_HEADERS[bool(workload.json_path)],
+        url + workload.path,
     ]
     output = subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_SECONDS, check=False).stdout
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,13 @@ class Bench:
 
 def connect_and_ask(server: Server, workload: Workload) -> int:
     """Bytes of one answer of this member."""
+    if workload.json_path:
+        host, _, port = server.target.partition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request("POST", workload.json_path, workload.body, {"content-type": "application/json"})
+        size = len(connection.getresponse().read())
+        connection.close()
+        return size
     with connect(server) as client:
         return int(client.call(workload.method, workload.request).ByteSize()) + len(GRPC_PREFIX)
 

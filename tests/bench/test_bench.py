@@ -10,6 +10,7 @@ from tests.bench.h2load import _load
 from tests.bench.http2_client import Connection, StreamEndedError, frame
 from tests.bench.measure import percentile
 from tests.bench.results import ETCD, OURS, Results, Row, Sample, markdown, replace_measured
+from tests.bench.workloads import WORKLOADS
 
 
 def sample(cpu_microseconds: float, per_second: float = 1000.0, p50: float = 100.0) -> Sample:
@@ -30,7 +31,6 @@ def test_the_middle_of_an_uneven_series_counts() -> None:
     [
         (row([31], [20]), "PASS (1.5)"),
         (row([29], [20]), "FALLS SHORT (1.5)"),
-        (row([29], [20], shape="100x1"), ""),
         (row([29], [20], bar=None), ""),
         (row([10], [90], shape="1x1"), "PASS (p50 1.00x)"),
     ],
@@ -100,3 +100,16 @@ def test_client_waits_for_the_connection_window() -> None:
 def test_client_reports_a_reset() -> None:
     with pytest.raises(StreamEndedError):
         Connection("localhost", "/x").receive(frame(3, 0, 1, bytes(4)))
+
+
+def test_bars_are_for_load_and_json_has_shapes_of_its_own() -> None:
+    put, json_put = (next(one for one in WORKLOADS if one.name == name) for name in ("Put", "Put as JSON"))
+    assert {str(shape): put.bar_at(shape) for shape in put.shapes} == {
+        "1x100": 2.0,
+        "10x10": 2.0,
+        "100x1": None,
+        "100x10": 2.0,
+        "1x1": None,
+    }
+    assert {str(shape): json_put.bar_at(shape) for shape in json_put.shapes} == {"10x1": 1.0, "100x1": 1.0}
+    assert json_put.body == b'{"key":"YmVuY2gtMDE=","value":"' + b"dnZ2" * 85 + b'dg=="}'

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualmode.api import etcdserverpb
+from dualmode.rpc.json_encode import encode
 from tests.interop.grpc_client import path_of
 
 #: 8 bytes, as many keys in the field have; h2load sends one body per run, so one key is put again and again.
@@ -43,7 +44,8 @@ class Shape:
 
 SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 1), Shape(100, 10), Shape(1, 1))
 #: Where the bars of throughput for each CPU second hold.
-BAR_SHAPES: Final = ("1x100", "10x10", "100x10")
+BAR_SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 10))
+JSON_SHAPES: Final = (Shape(10, 1), Shape(100, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,26 @@ class Workload:
     cluster_bar: float | None = None
     #: The same over TLS.
     tls_bar: float | None = None
+    #: The JSON gateway's path, where it is asked over HTTP/1.1 in place of gRPC.
+    json_path: str = ""
 
     @property
     def path(self) -> str:
-        return path_of(self.method)
+        return self.json_path or path_of(self.method)
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """HTTP/1.1 has one request at a time on a connection."""
+        return JSON_SHAPES if self.json_path else SHAPES
+
+    def bar_at(self, shape: Shape) -> float | None:
+        """Bars are for load: one client alone is judged by its latency."""
+        return self.bar if shape in BAR_SHAPES or (self.json_path and shape in JSON_SHAPES) else None
 
     @property
     def body(self) -> bytes:
-        """The request as one uncompressed gRPC message."""
-        return grpc_message(self.request)
+        """The request as one uncompressed gRPC message, or as JSON."""
+        return encode(self.request).encode() if self.json_path else grpc_message(self.request)
 
 
 def grpc_message(request: Any) -> bytes:
@@ -104,14 +117,14 @@ def _compare_and_swap() -> Any:
 
 
 WORKLOADS: Final = (
-    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 1.5, 1.2, 1.5),
+    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 2.0, 1.2, 1.5),
     Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0, 1.5),
     Workload(
         "Range of 1,000",
         "Range",
         etcdserverpb.RangeRequest(key=span_key(0), range_end=span_key(SPAN_KEYS)),
         False,
-        3.0,
+        5.0,
     ),
     Workload(
         "Keys only of 1,000",
@@ -127,10 +140,20 @@ WORKLOADS: Final = (
         False,
         5.0,
     ),
-    Workload("Txn (compare, put)", "Txn", _compare_and_swap(), True, None),
+    Workload("Txn (compare, put)", "Txn", _compare_and_swap(), True, 2.0),
+    Workload(
+        "Put as JSON",
+        "Put",
+        etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE),
+        True,
+        1.0,
+        json_path="/v3/kv/put",
+    ),
+    Workload("Range as JSON", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 1.0, json_path="/v3/kv/range"),
 )
 
 #: Watch fan-out: this many clients with one stream and this many watches each, all of one prefix.
 WATCH_CLIENTS: Final = 10
 WATCHES_PER_CLIENT: Final = 100
 WATCH_PREFIX: Final = b"watched/"
+WATCH_BAR: Final = 3.0
