@@ -132,6 +132,10 @@ HTTP2_FRAME_TIMEOUT_SECONDS: Final = 30.0
 HTTP1_HEADER_BYTES: Final = 64 * KIB
 #: Pipelined requests waiting behind the one that is being answered.
 HTTP1_PIPELINED_BYTES: Final = 256 * KIB
+#: Request heads that a connection remembers, and the longest of them: a client says much the same each time, in some
+#: 200 bytes, and one that does not must not fill the memory.
+HTTP1_KNOWN_HEADS: Final = 32
+HTTP1_KNOWN_HEAD_BYTES: Final = 4 * KIB
 #: Bytes of a streamed body that the reader has not yet consumed: above it we ask not to be given more.
 HTTP1_UNREAD_BYTES: Final = MIB
 

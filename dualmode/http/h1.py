@@ -22,11 +22,13 @@ from dualmode.http.h1_messages import (
     RefusedRequestError,
     check_head,
     check_partial_head,
+    is_plain,
     reason,
     refusal,
     request_head,
     status_of,
     written_fields,
+    written_head,
 )
 from dualmode.http.interface import (
     BODY_START_BYTES,
@@ -39,6 +41,7 @@ from dualmode.http.interface import (
     Event,
     Fields,
     Pairs,
+    RequestHead,
     RequestReceived,
     RequestStarted,
     StreamEnded,
@@ -64,6 +67,8 @@ class Http1ServerConnection:
         self._events: list[Event] = []
         self._exchange: Exchange | None = None
         self._next_id = 1
+        #: Heads that were parsed and have nothing of the connection in them: their bytes -> head, limit, body's length.
+        self._known: dict[bytes, tuple[RequestHead, int, int]] = {}
         self._is_tunnel = False
         self._is_closing = False
         self._is_ended = False
@@ -201,6 +206,9 @@ class Http1ServerConnection:
         return True
 
     def _open_exchange(self, raw_head: bytes) -> None:
+        known = self._known.get(raw_head)
+        if known is not None and self._open_known(raw_head, *known):
+            return
         body_bytes = check_head(raw_head)
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP1_HEADER_BYTES)
         parser.receive_data(raw_head)
@@ -219,12 +227,41 @@ class Http1ServerConnection:
         elif body_bytes > exchange.body_limit:
             self._refuse_body(exchange, self._input[: min(body_bytes, BODY_START_BYTES)])
             return
+        if body_bytes >= 0 and exchange.body_limit >= 0 and is_plain(raw_head):
+            if len(self._known) >= limits.HTTP1_KNOWN_HEADS:
+                self._known.clear()
+            self._known[raw_head] = head, exchange.body_limit, body_bytes
         if parser.they_are_waiting_for_100_continue:
             self._send(exchange, h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
 
+    def _open_known(self, raw_head: bytes, head: RequestHead, body_limit: int, body_bytes: int) -> bool:
+        """The hot path: the same head as before, byte for byte, and all of its body is here. False, with nothing done,
+        where it is not."""
+        if body_bytes > body_limit or len(self._input) < body_bytes:
+            return False
+        body = bytes(self._input[:body_bytes])
+        del self._input[:body_bytes]
+        exchange = self._exchange = Exchange(self._next_id, None, head, 0, self._now)
+        self._next_id += 2
+        exchange.raw = raw_head, body
+        exchange.body_limit = body_limit
+        exchange.is_told = exchange.request_done = True
+        self._events.append(RequestReceived(exchange.stream_id, head, body))
+        return True
+
+    def _parser_of(self, exchange: Exchange) -> h11.Connection:
+        """Made now for a request that came without: it goes through what was left out."""
+        if exchange.parser is None:
+            parser = exchange.parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP1_HEADER_BYTES)
+            for piece in exchange.raw:
+                parser.receive_data(piece)
+            while not isinstance(parser.next_event(), h11.EndOfMessage):
+                pass
+        return exchange.parser
+
     def _read_body(self, exchange: Exchange) -> None:
         """Hands h11 what belongs to this request, as far as that is known, and passes on what it makes of it."""
-        parser = exchange.parser
+        parser = self._parser_of(exchange)
         if self._input:
             exchange.heard_at = self._now
             if exchange.remaining_bytes == CHUNKED:
@@ -289,11 +326,25 @@ class Http1ServerConnection:
         exchange = self._current(stream_id)
         if exchange is None:
             return
+        if exchange.parser is None and trailers is None and not self._is_closing and self._respond_at_once(head, body):
+            return
         if not (trailers is not None and may_be_chunked(exchange, head)) and status_of(head) not in BODILESS:
             head = with_length(head, len(body))
         self.start_response(stream_id, head)
         self.send_data(stream_id, body)
         self.end_stream(stream_id, trailers)
+
+    def _respond_at_once(self, head: Fields, body: bytes) -> bool:
+        """The hot path: a whole answer to a plain request. False, with nothing done, where it has more to it."""
+        written = written_head(head)
+        exchange = self._exchange
+        if written is None or exchange is None or exchange.head.method == b"HEAD":
+            return False
+        self._output.append(b"%bContent-Length: %d\r\n\r\n%b" % (written, len(body), body))
+        self._exchange = None
+        self._waiting_since = self._now
+        self._is_head_begun = bool(self._input)
+        return True
 
     def start_response(self, stream_id: int, head: Fields) -> None:
         """The head of a response whose body follows: chunked, or to the end of the connection for HTTP/1.0."""
@@ -348,7 +399,7 @@ class Http1ServerConnection:
         self._send(exchange, h11.EndOfMessage(headers=fields))
         self._waiting_since = self._now
         self._is_head_begun = bool(self._input)
-        if exchange.parser.our_state is not h11.DONE or not exchange.request_done:
+        if self._parser_of(exchange).our_state is not h11.DONE or not exchange.request_done:
             self._is_closing = True
 
     def reset_stream(self, stream_id: int, error_code: int) -> None:
@@ -362,7 +413,7 @@ class Http1ServerConnection:
         return exchange if exchange is not None and exchange.stream_id == stream_id and not self._is_ended else None
 
     def _send(self, exchange: Exchange, event: h11.Event) -> None:
-        output = exchange.parser.send(event)
+        output = self._parser_of(exchange).send(event)
         if output:
             self._output.append(output)
 

@@ -34,6 +34,7 @@ class Exchange:
         "is_chunked",
         "is_told",
         "parser",
+        "raw",
         "remaining_bytes",
         "request_done",
         "response_started",
@@ -42,10 +43,13 @@ class Exchange:
     )
 
     def __init__(
-        self, stream_id: int, parser: h11.Connection, head: RequestHead, remaining_bytes: int, now: float
+        self, stream_id: int, parser: h11.Connection | None, head: RequestHead, remaining_bytes: int, now: float
     ) -> None:
         self.stream_id = stream_id
+        #: None for a request with a head that was seen before; then `raw` has its bytes, for a parser that is needed
+        #: all the same.
         self.parser = parser
+        self.raw: tuple[bytes, bytes] = (b"", b"")
         self.head = head
         #: Body bytes still to come, or CHUNKED.
         self.remaining_bytes = remaining_bytes

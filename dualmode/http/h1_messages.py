@@ -11,6 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from dualmode import limits
 from dualmode.errors import PeerError
 from dualmode.http.interface import Fields, Pairs, RequestHead
 
@@ -27,6 +28,19 @@ _TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+").fullmatch
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)(.*)").fullmatch
 #: Names of connections we did not ask for are dropped from a head: they mean nothing above this layer.
 _CONNECTION_FIELDS: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"})
+
+
+#: Lines of a request that have to do with more than itself.
+_ABOUT_CONNECTION: Final = (
+    b"connection",
+    b"upgrade",
+    b"expect",
+    b"transfer-encoding",
+    b"proxy-connection",
+    b"keep-alive",
+)
+#: What takes an answer off the short way.
+_ANSWERS_OWN: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"trailer"})
 
 
 class RefusedRequestError(PeerError):
@@ -124,9 +138,30 @@ def status_of(head: Fields) -> int:
     return int(head.pairs[0][1])
 
 
+def is_plain(head: bytes) -> bool:
+    """Whether nothing in a request's head is about its connection, which then lives on: the next request with the same
+    bytes means the same."""
+    lines = head.lower().split(b"\r\n")
+    if len(head) > limits.HTTP1_KNOWN_HEAD_BYTES or not lines[0].endswith(b" http/1.1"):
+        return False
+    return not any(line.startswith(_ABOUT_CONNECTION) and line != b"connection: keep-alive" for line in lines)
+
+
 def written_fields(head: Fields) -> list[tuple[bytes, bytes]]:
     """The fields to write, pseudo-headers left out."""
     return [(written_name(name), value) for name, value in head.pairs if name[:1] != b":"]
+
+
+@lru_cache(maxsize=256)
+def written_head(head: Fields) -> bytes | None:
+    """An answer's head up to where its length belongs; None for one that says something of its body or the connection,
+    or has none. Heads are constant objects mostly, so each is written once."""
+    status = status_of(head)
+    names = {name for name, _ in head.pairs}
+    if status < 200 or status in (204, 304) or names & _ANSWERS_OWN:
+        return None
+    lines = b"".join(b"%b: %b\r\n" % field for field in written_fields(head))
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, reason(status), lines)
 
 
 def refusal(error: RefusedRequestError) -> bytes:
