@@ -101,6 +101,8 @@ def measure(program: str, keys: int, directory: Path, loader: str) -> None:
         server.start()
         say("restart", f"{time.monotonic() - began:.2f} s until healthy, {resident_mib(server.process.pid):.0f} MiB")
         target.__post_init__()
+        found = costs(bench)
+        say("after the restart", f"Put {found['Put']:.1f} us, Range {found['Range']:.1f} us")
         links = watch_others(server)
         found = costs(bench)
         say(f"{IDLE_WATCHES:,} idle watches", f"Put {found['Put']:.1f} us, Range {found['Range']:.1f} us")
