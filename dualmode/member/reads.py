@@ -49,6 +49,8 @@ class LinearizableReads:
         self._asked_at = 0.0
         #: (index to apply, reads), in the order of the rounds; indexes never fall.
         self._applying: deque[tuple[int, list[Read]]] = deque()
+        #: Rounds that had to be asked for again, and rounds whose reads gave up first. For the metrics.
+        self.slow_rounds = self.failed_rounds = 0
 
     def __len__(self) -> int:
         return len(self._gathering) + len(self._asking) + sum(len(reads) for _, reads in self._applying)
@@ -62,6 +64,7 @@ class LinearizableReads:
         if self._asking:
             if now - self._asked_at < limits.READ_INDEX_RETRY_SECONDS:
                 return None
+            self.slow_rounds += self._asked_at >= 0  # else it is asked again because the leader is another
         elif self._gathering:
             self._asking, self._gathering = self._gathering, []
             self._context = self._next_context().to_bytes(8, "big")
@@ -98,6 +101,8 @@ class LinearizableReads:
     def expired(self, now: float) -> list[Read]:
         """Takes out those whose time is over."""
         late: list[Read] = []
+        if self._asking and self._asking[0].deadline <= now:
+            self.failed_rounds += 1
         for reads in (self._gathering, self._asking, *(reads for _, reads in self._applying)):
             if reads and reads[0].deadline <= now:
                 late += [read for read in reads if read.deadline <= now]

@@ -98,6 +98,7 @@ class Replica:
         #: Puts the state of a snapshot from the leader in place of ours.
         self.install: Callable[[Ready, Snapshot], Awaitable[None]] = self._cannot_install
         self._ticks_due = 0
+        self._ticked_at = 0.0
         self._space_looked_at = -math.inf
         self._is_turning = False
         #: A Ready that `turn_at_once` could not write.
@@ -187,6 +188,11 @@ class Replica:
         self._is_turning = True
         if self._ticks_due:
             self._ticks_due -= 1
+            now, before = trio.current_time(), self._ticked_at
+            self._ticked_at = now
+            # etcd's measure of a leader that its disk or its machine holds up.
+            if self.is_leader and before and now - before > 2 * self._tick_seconds:
+                self.counters.late_heartbeats += 1
             self.node.tick()
         if self.exchange.has_arrived:
             self.exchange.take_in()

@@ -63,8 +63,10 @@ def test_a_round_without_an_answer_is_asked_again_under_the_same_context() -> No
     assert rounds.begin(0.0) == context(1)
     assert rounds.begin(limits.READ_INDEX_RETRY_SECONDS - 0.01) is None
     assert rounds.begin(limits.READ_INDEX_RETRY_SECONDS) == context(1)
+    assert rounds.slow_rounds == 1
     rounds.ask_again()
     assert rounds.begin(limits.READ_INDEX_RETRY_SECONDS) == context(1)
+    assert rounds.slow_rounds == 1
 
 
 def test_an_answer_that_comes_twice_or_is_not_ours_says_nothing() -> None:
@@ -98,6 +100,7 @@ def test_reads_expire_wherever_they_are() -> None:
             rounds.on_index(context(1), 10)
     assert sorted(map(id, rounds.expired(1.0))) == sorted(map(id, late))
     assert len(rounds) == 3
+    assert rounds.failed_rounds == 1
     assert sorted(map(id, rounds.all())) == sorted(map(id, kept))
     assert len(rounds) == 0
 

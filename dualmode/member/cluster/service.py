@@ -10,7 +10,7 @@ import trio
 
 from dualmode import errors, limits, log
 from dualmode.api import etcdserverpb
-from dualmode.errors import PeerError
+from dualmode.errors import PeerError, RpcError
 from dualmode.member import identity
 from dualmode.member.cluster import conf_changes, reconfiguration
 from dualmode.member.cluster.reconfiguration import ConnectedSince
@@ -49,6 +49,9 @@ class ClusterService:
         #: Set when there are peers.
         self.connected_since: ConnectedSince = lambda member_id: None
         self.promote_there: PromoteThere = _nobody
+        #: For the metrics; refusals by what they say.
+        self.promotions = 0
+        self.promotions_refused: dict[tuple[str, ...], int] = {}
 
     def methods(self) -> list[Method]:
         """What the method table takes."""
@@ -174,10 +177,16 @@ class ClusterService:
 
     async def promote_here(self, member_id: int) -> list[Member]:
         """At the leader, for clients and for other members. Raises as `member_promote`, and NOT_LEADER."""
-        self._check_is_ready(member_id)
-        if self._is_strict:
-            reconfiguration.check_promotion(self.members, member_id)
-        await self._change(conf_changes.promote_change(self._next_change_id(), member_id))
+        try:
+            self._check_is_ready(member_id)
+            if self._is_strict:
+                reconfiguration.check_promotion(self.members, member_id)
+            await self._change(conf_changes.promote_change(self._next_change_id(), member_id))
+        except RpcError as error:
+            reason = (error.message,)
+            self.promotions_refused[reason] = self.promotions_refused.get(reason, 0) + 1
+            raise
+        self.promotions += 1
         _log.info("promoted member", member_id=f"{member_id:x}")
         return self.members
 

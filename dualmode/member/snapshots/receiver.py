@@ -55,6 +55,8 @@ class SnapshotReceiver:
         self._reload = reload
         #: Held while a store is filled: a leader that gives up, and the next one, may send at the same time.
         self._loading = trio.Lock()
+        #: Whether the store is being replaced now, for the metrics.
+        self.is_installing = False
         replica.install = self.install
 
     async def receive(self, message: Message, file: Path) -> None:
@@ -84,6 +86,14 @@ class SnapshotReceiver:
         incoming = places.incoming(self._member_dir, metadata.index)
         if not incoming.exists():
             raise StorageError(f"the database of the snapshot at index {metadata.index} is not there: {incoming}")
+        self.is_installing = True
+        try:
+            await self._install(ready, snapshot, incoming)
+        finally:
+            self.is_installing = False
+
+    async def _install(self, ready: Ready, snapshot: Snapshot, incoming: Path) -> None:
+        metadata = snapshot.metadata
         async with self._store_guard:
             await self._log_writer.install(ready, snapshot)
             store = self._replica.store
