@@ -83,3 +83,45 @@ class Mux(Protocol):
     """Finds the route of a head; always finds one (a 404 is a route). Pure: same head, same route."""
 
     def resolve(self, head: RequestHead, peer: PeerIdentity) -> Route: ...
+
+
+class LinkAround:
+    """A Link that passes everything on to another one: the base of those that look at, or add to, a part of it."""
+
+    __slots__ = ("_link", "peer")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.peer = link.peer
+
+    def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
+        """See Link."""
+        self._link.respond(stream_id, head, body, trailers)
+
+    def start_response(self, stream_id: int, head: Fields) -> None:
+        """See Link."""
+        self._link.start_response(stream_id, head)
+
+    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """See Link."""
+        self._link.send_data(stream_id, data, end)
+
+    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
+        """See Link."""
+        self._link.end_stream(stream_id, trailers)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """See Link."""
+        self._link.reset_stream(stream_id, error_code)
+
+    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
+        """See Link."""
+        self._link.acknowledge(stream_id, flow_bytes)
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """See Link."""
+        return self._link.unsent_bytes(stream_id)
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """See Link."""
+        self._link.spawn(function, *args)

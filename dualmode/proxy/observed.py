@@ -6,11 +6,10 @@ through that link, and what is told is made of what passes. Where nobody asks fo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from dualmode.http.interface import Fields, Pairs, RequestHead
-from dualmode.http.routing import Link, Mux, PeerIdentity, Route, Sink
+from dualmode.http.routing import Link, LinkAround, Mux, PeerIdentity, Route, Sink
 
 #: How a call has ended, where it was not with an answer.
 CLIENT_LEFT = "the client gave up or went away"
@@ -59,7 +58,7 @@ class _ObservedRoute:
         self._route.refuse_body(call, stream_id, head, start)
 
 
-class ObservedCall:
+class ObservedCall(LinkAround):
     """One call: the Link that its route sends on, and the Sink that its connection feeds. Observers read it."""
 
     def __init__(
@@ -70,7 +69,7 @@ class ObservedCall:
         observers: Sequence[Observer],
         received_bytes: int,
     ) -> None:
-        self._link = link
+        super().__init__(link)
         self.head = head
         self._now = now
         self._observers = observers
@@ -82,7 +81,6 @@ class ObservedCall:
         #: How it ended, where it was not with an answer.
         self.fault = ""
         self.duration_seconds = 0.0
-        self.peer = link.peer
         self.sink: Sink | None = None
         self.is_over = False
 
@@ -138,18 +136,6 @@ class ObservedCall:
         """See routing.Link."""
         self._link.reset_stream(stream_id, error_code)
         self.finish(RESET)
-
-    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
-        """See routing.Link."""
-        self._link.acknowledge(stream_id, flow_bytes)
-
-    def unsent_bytes(self, stream_id: int) -> int:
-        """See routing.Link."""
-        return self._link.unsent_bytes(stream_id)
-
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """See routing.Link."""
-        self._link.spawn(function, *args)
 
     # --- The Sink of the connection --------------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 from dualmode import limits
 from dualmode.edge.mux import FixedRoute, is_grpc, text_route
 from dualmode.http.interface import Fields, Pairs, RequestHead
-from dualmode.http.routing import Link, PeerIdentity, Route, Sink
+from dualmode.http.routing import Link, LinkAround, PeerIdentity, Route, Sink
 from dualmode.rpc.access import AccessRules
 from dualmode.rpc.websocket_handshake import wants_websocket
 
@@ -71,15 +70,14 @@ class CorsRoute:
         self._route.refuse_body(CorsLink(link, self._pairs), stream_id, head, start)
 
 
-class CorsLink:
+class CorsLink(LinkAround):
     """Another link, with more headers in the heads of answers."""
 
-    __slots__ = ("_link", "_pairs", "peer")
+    __slots__ = ("_pairs",)
 
     def __init__(self, link: Link, pairs: Pairs) -> None:
-        self._link = link
+        super().__init__(link)
         self._pairs = pairs
-        self.peer = link.peer
 
     def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
         """See routing.Link."""
@@ -88,27 +86,3 @@ class CorsLink:
     def start_response(self, stream_id: int, head: Fields) -> None:
         """See routing.Link."""
         self._link.start_response(stream_id, _with_pairs(head, self._pairs))
-
-    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
-        """See routing.Link."""
-        self._link.send_data(stream_id, data, end)
-
-    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
-        """See routing.Link."""
-        self._link.end_stream(stream_id, trailers)
-
-    def reset_stream(self, stream_id: int, error_code: int) -> None:
-        """See routing.Link."""
-        self._link.reset_stream(stream_id, error_code)
-
-    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
-        """See routing.Link."""
-        self._link.acknowledge(stream_id, flow_bytes)
-
-    def unsent_bytes(self, stream_id: int) -> int:
-        """See routing.Link."""
-        return self._link.unsent_bytes(stream_id)
-
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """See routing.Link."""
-        self._link.spawn(function, *args)

@@ -17,7 +17,7 @@ from tests.interop.servers import Server, start_proxy
 
 pytestmark = pytest.mark.interop
 
-OPERATIONS = 1500
+OPERATIONS = 600
 #: Ends in 0xff, as no text does: what lies behind it is not one byte higher.
 PREFIX = b"n\xff"
 NEIGHBOURS = (b"\0", b"a", b"n", b"n\xfe", b"n\xfe\xff", b"o", b"o\0", b"z", b"\xff", b"\xff\xff")

@@ -13,7 +13,7 @@ from tests.interop.servers import Server
 
 pytestmark = pytest.mark.interop
 
-OPERATIONS = 2000
+OPERATIONS = 1500
 
 
 Way = type[GrpcTransport] | type[JsonTransport]

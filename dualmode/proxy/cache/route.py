@@ -5,7 +5,7 @@ A range that must be linearizable is forwarded as it came, at the price of one l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -15,7 +15,7 @@ from dualmode import limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.http.interface import Fields, RequestHead
-from dualmode.http.routing import Link, Route, Sink
+from dualmode.http.routing import Link, LinkAround, Route, Sink
 from dualmode.proxy.cache.ranges import Kept, RangeCache, is_cacheable, watch_of
 from dualmode.proxy.gathered import pass_on
 from dualmode.proxy.sharing.watch_service import Identity, SharedStream, SharedWatchService, identity_of
@@ -146,49 +146,20 @@ class _Listener:
         self._route.lose(self.identity)
 
 
-class _ObservedLink:
+class _ObservedLink(LinkAround):
     """Another link, which shows an answer that is well and comes as a whole."""
 
-    __slots__ = ("_link", "_show", "peer")
+    __slots__ = ("_show",)
 
     def __init__(self, link: Link, show: Callable[[bytes], None]) -> None:
-        self._link = link
+        super().__init__(link)
         self._show = show
-        self.peer = link.peer
 
     def respond(self, stream_id: int, head: Fields, body: bytes, trailers: Fields | None = None) -> None:
         """See routing.Link."""
         self._link.respond(stream_id, head, body, trailers)
         if trailers is not None and trailers.get(b"grpc-status") == b"0":
             self._show(body)
-
-    def start_response(self, stream_id: int, head: Fields) -> None:
-        """See routing.Link."""
-        self._link.start_response(stream_id, head)
-
-    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
-        """See routing.Link."""
-        self._link.send_data(stream_id, data, end)
-
-    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
-        """See routing.Link."""
-        self._link.end_stream(stream_id, trailers)
-
-    def reset_stream(self, stream_id: int, error_code: int) -> None:
-        """See routing.Link."""
-        self._link.reset_stream(stream_id, error_code)
-
-    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
-        """See routing.Link."""
-        self._link.acknowledge(stream_id, flow_bytes)
-
-    def unsent_bytes(self, stream_id: int) -> int:
-        """See routing.Link."""
-        return self._link.unsent_bytes(stream_id)
-
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """See routing.Link."""
-        self._link.spawn(function, *args)
 
 
 def _cacheable(body: bytes) -> Any | None:

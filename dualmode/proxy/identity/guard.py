@@ -11,14 +11,13 @@ refused, so it did nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from dualmode import limits
 from dualmode.edge.mux import is_grpc
 from dualmode.errors import Code, RpcError
-from dualmode.http.interface import ErrorCode, Fields, Pairs, RequestHead
-from dualmode.http.routing import Link, PeerIdentity, Route, Sink
+from dualmode.http.interface import Fields, Pairs, RequestHead
+from dualmode.http.routing import Link, LinkAround, PeerIdentity, Route, Sink
 from dualmode.proxy.answers import refuse
 from dualmode.proxy.identity.logins import Login, Logins
 from dualmode.rpc.json_paths import ALIASES, PREFIX
@@ -85,7 +84,7 @@ class LoggedInRoute:
         self._route.refuse_body(link, stream_id, head, start)
 
 
-class LoggedInCall:
+class LoggedInCall(LinkAround):
     """One call: the Sink that the client's connection feeds, and the Link that the route behind answers on."""
 
     __slots__ = (
@@ -94,7 +93,6 @@ class LoggedInCall:
         "_is_answered",
         "_is_ended",
         "_is_over",
-        "_link",
         "_logins",
         "_may_repeat",
         "_pieces",
@@ -105,7 +103,6 @@ class LoggedInCall:
         "_token",
         "_untaken_bytes",
         "_user",
-        "peer",
     )
 
     def __init__(
@@ -114,11 +111,10 @@ class LoggedInCall:
         self._route = route
         self._user = user
         self._logins = logins
-        self._link = link
+        super().__init__(link)
         self._stream_id = stream_id
         self._head = head
         self._body = body
-        self.peer = link.peer
         self._token = ""
         self._sink: Sink | None = None
         #: Of a streamed body: what has come, for as long as the call may have to be made (again).
@@ -213,30 +209,6 @@ class LoggedInCall:
     def _answered(self) -> None:
         self._is_answered = True
         self._pieces = None
-
-    def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
-        """See routing.Link."""
-        self._link.send_data(stream_id, data, end)
-
-    def end_stream(self, stream_id: int, trailers: Fields | None = None) -> None:
-        """See routing.Link."""
-        self._link.end_stream(stream_id, trailers)
-
-    def reset_stream(self, stream_id: int, error_code: int = ErrorCode.CANCEL) -> None:
-        """See routing.Link."""
-        self._link.reset_stream(stream_id, error_code)
-
-    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
-        """See routing.Link."""
-        self._link.acknowledge(stream_id, flow_bytes)
-
-    def unsent_bytes(self, stream_id: int) -> int:
-        """See routing.Link."""
-        return self._link.unsent_bytes(stream_id)
-
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """See routing.Link."""
-        self._link.spawn(function, *args)
 
 
 def _is_for_somebody(head: RequestHead) -> bool:
