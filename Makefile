@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
-JOBS ?= auto
+# One more than there are cores: a third of the suite waits for elections, leases and processes that start.
+JOBS ?= $(shell expr $$($(PYTHON) -c 'import os; print(os.cpu_count())') + 1)
 SEEDS ?= 100
 FIRST ?= 0
 
