@@ -42,22 +42,27 @@ class IdentityGuard:
             return route
         if self._logins.knows(user):
             return LoggedInRoute(route, user, self._logins)
-        return route if self._lets_unknown_pass else StrangerRoute(user)
+        return route if self._lets_unknown_pass else StrangerRoute(route, user, self._logins)
 
 
 class StrangerRoute:
-    """Refuses."""
+    """Refuses, until the file knows the name: a connection keeps its routes, and outlives the file as it was."""
 
-    body_limit = 0
-
-    def __init__(self, user: str) -> None:
+    def __init__(self, route: Route, user: str, logins: Logins) -> None:
+        self._welcome = LoggedInRoute(route, user, logins)
+        self._user = user
+        self._logins = logins
+        self.body_limit = route.body_limit
         self._error = RpcError(
             Code.PERMISSION_DENIED, f"dualmode: the certificate names {user!r}, for whom this proxy has no credentials"
         )
 
-    def serve(self, link: Link, stream_id: int, head: RequestHead, body: bytes) -> None:
+    def serve(self, link: Link, stream_id: int, head: RequestHead, body: bytes) -> Sink | None:
         """See routing.Route."""
+        if self._logins.knows(self._user):
+            return self._welcome.serve(link, stream_id, head, body)
         refuse(link, stream_id, head, self._error)
+        return None
 
     def refuse_body(self, link: Link, stream_id: int, head: RequestHead, start: bytes) -> None:
         """Whatever comes with it."""

@@ -26,13 +26,14 @@ class FakeLogins:
 
     def __init__(self) -> None:
         self.token = ""
+        self.known = {"alice"}
         self.waiting: list[Callable[[Login], None]] = []
 
     def knows(self, user: str) -> bool:
-        return user == "alice"
+        return user in self.known
 
     def ask(self, user: str, call: Callable[[Login], None]) -> None:
-        assert user == "alice"
+        assert user in self.known
         if self.token:
             call(Login(self.token))
         else:
@@ -237,6 +238,18 @@ def test_a_name_without_credentials(path: bytes) -> None:
     assert behind.heads == []
     passing = IdentityGuard(FakeLogins(), lets_unknown_pass=True)  # type: ignore[arg-type]
     assert passing(head, peer("bob"), behind) is behind
+
+
+def test_a_name_that_the_file_knows_later_is_welcome_on_the_same_connection() -> None:
+    logins, behind = FakeLogins(), Behind()
+    route = IdentityGuard(logins, lets_unknown_pass=False)(head_of(), peer("bob"), behind)  # type: ignore[arg-type]
+    link = FakeLink()
+    assert route.serve(link, 1, head_of(), b"") is None
+    assert link.answer().grpc_status[0] == Code.PERMISSION_DENIED
+    logins.known.add("bob")
+    assert route.serve(link, 3, head_of(), b"") is not None
+    logins.settle(Login("t1"))
+    assert behind.tokens == [b"t1"]
 
 
 def test_a_refused_token_of_a_page_is_forgotten() -> None:
