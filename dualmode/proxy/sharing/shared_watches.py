@@ -29,7 +29,9 @@ from typing import Any, Final
 from dualmode import limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
+from dualmode.proxy.sharing.progress import Progress
 from dualmode.proxy.sharing.responses import CANCELED, NO_WATCH, Response, id_field, refused
+from dualmode.proxy.sharing.upstream_table import UpstreamTable
 from dualmode.proxy.sharing.watches import Client, ClientStream, ClientWatch, Kind, Ride, UpstreamWatch
 from dualmode.rpc.framing import frame, frames_around
 
@@ -46,30 +48,19 @@ class SharedWatches:
     WatchResponse before anybody sees it."""
 
     def __init__(self, send: Callable[[bytes], None], on_message: Callable[[Any], None] | None = None) -> None:
-        self._send = send
         self._on_message = on_message
-        self._by_id: dict[int, UpstreamWatch] = {}
-        self._groups: dict[Kind, UpstreamWatch] = {}
-        #: Watches on their own, by kind: they may meet their group.
-        self._alone: dict[Kind, dict[UpstreamWatch, None]] = {}
-        #: Creations that the member has not answered yet, oldest first (it answers in order).
-        self._creating: dict[UpstreamWatch, None] = {}
+        self._upstream = UpstreamTable(send)
+        self._progress = Progress(send)
         self._streams: dict[ClientStream, None] = {}
         #: Clients that the response at hand has something for.
         self._addressed: list[ClientStream] = []
-        self._next_id = 1
-        #: Cancels on their way to the member, by upstream id, that a client waits for.
-        self._ending: dict[int, UpstreamWatch] = {}
-        #: Questions of progress sent, and answers received.
-        self._questions = self._answers = 0
-
         #: Told of a client that asks for what is still to come; None where nobody else is on the stream.
         self.on_future: Callable[[ClientStream], None] | None = None
 
     @property
     def upstream_watches(self) -> int:
         """How many the member has for us."""
-        return len(self._by_id)
+        return len(self._upstream.by_id)
 
     @property
     def client_watches(self) -> int:
@@ -122,7 +113,7 @@ class SharedWatches:
                 self._begin(watch, watch.request.start_revision)
         if stream.questions:
             stream.questions.clear()
-            self._ask_for_progress(stream)
+            self._progress.ask(stream)
 
     def create(self, stream: ClientStream, request: Any) -> None:
         """Does a WatchCreateRequest."""
@@ -160,9 +151,9 @@ class SharedWatches:
             if not stream.is_gone:
                 stream.client.send_now(make(head))
 
-        upstream = self._create_upstream(_NO_KIND, request, 0)
+        upstream = self._upstream.create(_NO_KIND, request, 0)
         upstream.on_head = on_head
-        self._send_cancel(upstream)
+        self._upstream.send_cancel(upstream)
 
     def forget(self, stream: ClientStream, watch_id: int) -> None:
         """Ends a watch whose client wants no answer to that."""
@@ -174,7 +165,11 @@ class SharedWatches:
         """Does a WatchProgressRequest: answered when the member says how far everything is; a stream without watches is
         not answered."""
         if stream.watches and len(stream.questions) < limits.PROXY_WATCH_REQUESTS:
-            self._ask_for_progress(stream)
+            self._progress.ask(stream)
+
+    def ask_again(self) -> None:
+        """To be called every second or so: a member may have dropped a question of progress."""
+        self._progress.ask_again(self._streams)
 
     def drained(self, stream: ClientStream) -> None:
         """A client reads on: its parked watches begin again behind what it was sent."""
@@ -185,7 +180,7 @@ class SharedWatches:
             watch.is_silent = True
             self._begin(watch, watch.floor + 1)
         if stream.is_progress_asked:
-            self._ask_for_progress(stream)
+            self._progress.ask(stream)
 
     # --- The member --------------------------------------------------------------------------------------------
 
@@ -198,10 +193,10 @@ class SharedWatches:
         if message.created:
             self._on_created(message, response)
         elif message.watch_id == NO_WATCH and not message.canceled:
-            self._on_progress(response)
-        elif message.canceled and (upstream := self._ending.pop(message.watch_id, None)) is not None:
+            self._progress.on_answer(response, list(self._streams))
+        elif message.canceled and (upstream := self._upstream.ending.pop(message.watch_id, None)) is not None:
             self._on_asked_cancel(upstream, response)
-        elif (upstream := self._by_id.get(message.watch_id)) is not None:
+        elif (upstream := self._upstream.by_id.get(message.watch_id)) is not None:
             if message.canceled:
                 self._on_canceled(upstream, response)
             else:
@@ -218,29 +213,26 @@ class SharedWatches:
             stream.client.end(error)
 
     def _on_created(self, message: Any, response: Response) -> None:
-        upstream = self._by_id.get(message.watch_id)
-        if upstream is None or upstream not in self._creating:
-            if not message.canceled or not self._creating:
-                return
-            upstream = next(iter(self._creating))  # a refusal names no watch
-        del self._creating[upstream]
+        upstream = self._upstream.take_created(message.watch_id, message.canceled)
+        if upstream is None:
+            return
         if upstream.on_head is not None:
-            self._forget(upstream)
+            self._upstream.forget(upstream)
             upstream.on_head(response.head)
             return
         watch = next(iter(upstream.members), None)
         if message.canceled:
-            self._forget(upstream)
+            self._upstream.forget(upstream)
             if watch is not None:
                 self._end(watch, response.addressed(message.watch_id if message.watch_id < 0 else watch.watch_id))
         else:
             upstream.is_created = True
             upstream.position = response.revision
             if watch is None:
-                self._cancel_upstream(upstream)  # its client has gone meanwhile
+                self._upstream.cancel(upstream)  # its client has gone meanwhile
             else:
                 self._place(upstream, watch, response)
-        self._forget_recent(upstream.kind)
+        self._upstream.forget_recent(upstream.kind)
 
     def _place(self, upstream: UpstreamWatch, watch: ClientWatch, response: Response) -> None:
         start = watch.floor + 1 if watch.is_silent else watch.request.start_revision
@@ -253,20 +245,20 @@ class SharedWatches:
             upstream.canceled_for = watch.stream, watch.watch_id
             self._drop(watch)
             return
-        group = self._groups.get(upstream.kind)
+        group = self._upstream.groups.get(upstream.kind)
         if start and start != response.revision + 1:
             upstream.position = start - 1  # it has brought nothing yet of what is older than its creation
-            self._alone.setdefault(upstream.kind, {})[upstream] = None
+            self._upstream.alone.setdefault(upstream.kind, {})[upstream] = None
             if start > response.revision + 1 and self.on_future is not None:
                 self.on_future(watch.stream)
         elif group is None:
-            self._groups[upstream.kind] = upstream
+            self._upstream.groups[upstream.kind] = upstream
         else:
             self._join(watch, upstream, group)
 
     def _join(self, watch: ClientWatch, upstream: UpstreamWatch, group: UpstreamWatch) -> None:
         upstream.drop_all()
-        self._cancel_upstream(upstream)
+        self._upstream.cancel(upstream)
         group.take(watch)
         watch.upstream = group
         for response in group.recent:
@@ -280,8 +272,8 @@ class SharedWatches:
                     watch.stream.client.send_now(response.addressed(watch.watch_id))
             return
         kind = upstream.kind
-        is_group = self._groups.get(kind) is upstream
-        if is_group and any(one.kind == kind for one in self._creating):
+        is_group = self._upstream.groups.get(kind) is upstream
+        if is_group and self._upstream.is_awaited(kind):
             upstream.recent.append(response)
         for ride in upstream.rides():
             if not is_whole or not self._hand_to_all(ride, response):
@@ -342,7 +334,7 @@ class SharedWatches:
 
     def _meet(self, kind: Kind) -> None:
         """Who is on its own, and has come to where the group is, joins it."""
-        group, alone = self._groups.get(kind), self._alone.get(kind)
+        group, alone = self._upstream.groups.get(kind), self._upstream.alone.get(kind)
         if group is None or not alone:
             return
         for upstream in [one for one in alone if one.position == group.position]:
@@ -350,10 +342,10 @@ class SharedWatches:
                 upstream.drop(watch)
                 group.take(watch)
                 watch.upstream = group
-            self._cancel_upstream(upstream)
+            self._upstream.cancel(upstream)
 
     def _on_canceled(self, upstream: UpstreamWatch, response: Response) -> None:
-        self._forget(upstream)
+        self._upstream.forget(upstream)
         for watch in list(upstream.members):
             self._end(watch, response.addressed(watch.watch_id), is_id_free=not response.is_compacted)
 
@@ -372,62 +364,12 @@ class SharedWatches:
             watch.stream.watches.pop(watch.watch_id, None)
         watch.stream.client.send_now(message)
 
-    # --- Progress ----------------------------------------------------------------------------------------------
-
-    def _ask_for_progress(self, stream: ClientStream) -> None:
-        """Passes a question on. Members drop one while a watch is behind, so answers cannot be told apart; but they
-        keep their order: the n-th answer is to the n-th question or a later one. A client is told by an answer that
-        is certainly to its own question, or to one behind it."""
-        if stream.parked:
-            stream.is_progress_asked = True  # it has not been sent everything; when it reads on
-            return
-        stream.is_progress_asked = False
-        self._send_question()
-        stream.questions.append(self._questions)
-
-    def _send_question(self) -> None:
-        self._questions += 1
-        request = etcdserverpb.WatchRequest(progress_request=etcdserverpb.WatchProgressRequest())
-        self._send(request.SerializeToString())
-
-    def ask_again(self) -> None:
-        """To be called every second or so: what was dropped is asked once more."""
-        if any(stream.questions for stream in self._streams):
-            self._send_question()
-
-    def _on_progress(self, response: Response) -> None:
-        self._answers += 1
-        for stream in self._streams:
-            questions = stream.questions
-            if not questions or questions[0] > self._answers:
-                continue
-            if stream.parked:
-                questions.clear()
-                stream.is_progress_asked = True
-                continue
-            while questions and questions[0] <= self._answers:
-                questions.popleft()
-            if stream.watches:
-                stream.client.send_now(response.addressed(NO_WATCH))
-
     # --- Upstream watches ----------------------------------------------------------------------------------------
 
     def _begin(self, watch: ClientWatch, start_revision: int) -> None:
-        upstream = self._create_upstream(watch.kind, watch.request, start_revision)
+        upstream = self._upstream.create(watch.kind, watch.request, start_revision)
         upstream.take(watch)
         watch.upstream = upstream
-
-    def _create_upstream(self, kind: Kind, request: Any, start_revision: int) -> UpstreamWatch:
-        upstream = UpstreamWatch(self._next_id, kind)
-        self._next_id += 1
-        self._by_id[upstream.id] = upstream
-        self._creating[upstream] = None
-        create = etcdserverpb.WatchCreateRequest()
-        create.CopyFrom(request)
-        create.watch_id = upstream.id
-        create.start_revision = start_revision
-        self._send(etcdserverpb.WatchRequest(create_request=create).SerializeToString())
-        return upstream
 
     def _drop(self, watch: ClientWatch) -> None:
         del watch.stream.watches[watch.watch_id]
@@ -441,32 +383,7 @@ class SharedWatches:
             return
         upstream.drop(watch)
         if not upstream.members and upstream.is_created:
-            self._cancel_upstream(upstream)
-
-    def _cancel_upstream(self, upstream: UpstreamWatch) -> None:
-        self._forget(upstream)
-        if upstream.canceled_for is not None:
-            self._ending[upstream.id] = upstream
-        self._send_cancel(upstream)
-
-    def _send_cancel(self, upstream: UpstreamWatch) -> None:
-        cancel = etcdserverpb.WatchCancelRequest(watch_id=upstream.id)
-        self._send(etcdserverpb.WatchRequest(cancel_request=cancel).SerializeToString())
-
-    def _forget(self, upstream: UpstreamWatch) -> None:
-        self._by_id.pop(upstream.id, None)
-        if self._groups.get(upstream.kind) is upstream:
-            del self._groups[upstream.kind]
-        alone = self._alone.get(upstream.kind)
-        if alone is not None:
-            alone.pop(upstream, None)
-            if not alone:
-                del self._alone[upstream.kind]
-
-    def _forget_recent(self, kind: Kind) -> None:
-        group = self._groups.get(kind)
-        if group is not None and group.recent and not any(one.kind == kind for one in self._creating):
-            group.recent.clear()
+            self._upstream.cancel(upstream)
 
 
 def _kind_of(request: Any) -> Kind:
