@@ -16,13 +16,13 @@ import h11
 
 from dualmode import limits
 from dualmode.http.h1_exchange import BODILESS, Exchange, may_be_chunked, with_length
+from dualmode.http.h1_known_heads import KnownHead, KnownHeads
 from dualmode.http.h1_messages import (
     CHUNKED,
     HEAD_END,
     RefusedRequestError,
     check_head,
     check_partial_head,
-    is_plain,
     reason,
     refusal,
     request_head,
@@ -41,7 +41,6 @@ from dualmode.http.interface import (
     Event,
     Fields,
     Pairs,
-    RequestHead,
     RequestReceived,
     RequestStarted,
     StreamEnded,
@@ -67,8 +66,7 @@ class Http1ServerConnection:
         self._events: list[Event] = []
         self._exchange: Exchange | None = None
         self._next_id = 1
-        #: Heads that were parsed and have nothing of the connection in them: their bytes -> head, limit, body's length.
-        self._known: dict[bytes, tuple[RequestHead, int, int]] = {}
+        self._known = KnownHeads()
         self._is_tunnel = False
         self._is_closing = False
         self._is_ended = False
@@ -207,7 +205,8 @@ class Http1ServerConnection:
 
     def _open_exchange(self, raw_head: bytes) -> None:
         known = self._known.get(raw_head)
-        if known is not None and self._open_known(raw_head, *known):
+        if known is not None and known.fits(len(self._input)):
+            self._open_known(raw_head, known)
             return
         body_bytes = check_head(raw_head)
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP1_HEADER_BYTES)
@@ -227,18 +226,13 @@ class Http1ServerConnection:
         elif body_bytes > exchange.body_limit:
             self._refuse_body(exchange, self._input[: min(body_bytes, BODY_START_BYTES)])
             return
-        if body_bytes >= 0 and exchange.body_limit >= 0 and is_plain(raw_head):
-            if len(self._known) >= limits.HTTP1_KNOWN_HEADS:
-                self._known.clear()
-            self._known[raw_head] = head, exchange.body_limit, body_bytes
+        self._known.remember(raw_head, KnownHead(head, exchange.body_limit, body_bytes))
         if parser.they_are_waiting_for_100_continue:
             self._send(exchange, h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
 
-    def _open_known(self, raw_head: bytes, head: RequestHead, body_limit: int, body_bytes: int) -> bool:
-        """The hot path: the same head as before, byte for byte, and all of its body is here. False, with nothing done,
-        where it is not."""
-        if body_bytes > body_limit or len(self._input) < body_bytes:
-            return False
+    def _open_known(self, raw_head: bytes, known: KnownHead) -> None:
+        """The hot path: the same head as before, byte for byte, and all of its body is here."""
+        head, body_limit, body_bytes = known
         body = bytes(self._input[:body_bytes])
         del self._input[:body_bytes]
         exchange = self._exchange = Exchange(self._next_id, None, head, 0, self._now)
@@ -247,7 +241,6 @@ class Http1ServerConnection:
         exchange.body_limit = body_limit
         exchange.is_told = exchange.request_done = True
         self._events.append(RequestReceived(exchange.stream_id, head, body))
-        return True
 
     def _parser_of(self, exchange: Exchange) -> h11.Connection:
         """Made now for a request that came without: it goes through what was left out."""
