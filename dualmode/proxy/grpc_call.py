@@ -113,10 +113,7 @@ class Call:
         assert self._request is not None, "only what is kept is sent"
         self.connection = connection
         self._attempts += 1
-        if self._attempts == 1:
-            self._upstreams.calls += 1
-        else:
-            self._upstreams.repeated += 1
+        self._upstreams.count(self._attempts)
         body = b"".join(self._request)
         self.server_stream = connection.open_stream(self.head.notes, self.from_server, body, self._is_client_done)
         if self._held_from_client:

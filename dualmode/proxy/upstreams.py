@@ -94,6 +94,13 @@ class Upstreams:
         used = [] if ready is None else [ready]
         return used if self.spread is None else [*used, *self.spread.connections()]
 
+    def count(self, attempt: int) -> None:
+        """A call is sent: for the first time, or once more."""
+        if attempt == 1:
+            self.calls += 1
+        else:
+            self.repeated += 1
+
     def states(self) -> dict[Url, bool]:
         """Which endpoints take calls now."""
         taking = [self.ready] if self.spread is None else self.spread.candidates(self.ready)

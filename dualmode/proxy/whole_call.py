@@ -56,10 +56,7 @@ class WholeCall:
         elif chosen.can_open_stream:
             self.connection = chosen
             self._attempts += 1
-            if self._attempts == 1:
-                self._upstreams.calls += 1
-            else:
-                self._upstreams.repeated += 1
+            self._upstreams.count(self._attempts)
             self.server_stream = chosen.open_stream(self._head.notes, self, self._body, True)
         else:
             chosen.when_room(self._go_on)

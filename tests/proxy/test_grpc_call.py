@@ -19,7 +19,6 @@ class FakeMember:
 
     scheme = b"http"
     fault = "nobody is there"
-    calls = repeated = 0
 
     def __init__(self) -> None:
         self.ready: FakeMember | None = self
@@ -29,6 +28,7 @@ class FakeMember:
         self.opened: list[tuple[bytes, bool]] = []
         self.followed: list[bytes] = []
         self.resets: list[int] = []
+        self.attempts: list[int] = []
         self.acknowledged_bytes = 0
         self._calls: list[Callable[..., None]] = []
 
@@ -42,6 +42,9 @@ class FakeMember:
 
     def for_call(self, path: bytes) -> FakeMember | None:
         return self.ready
+
+    def count(self, attempt: int) -> None:
+        self.attempts.append(attempt)
 
     def at_flush(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
