@@ -6,11 +6,11 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import h2load
+from tests.bench.cases import Case, plan
 from tests.bench.measure import Bench
 from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
 from tests.bench.targets import open_certificates, started
-from tests.bench.workloads import CLUSTER_SHAPES, ONE, TOPOLOGIES, WATCH_BAR, WORKLOADS, Shape, Topology, Workload
+from tests.bench.workloads import TOPOLOGIES, Topology
 from tests.interop.servers import ETCD as ETCD_PROGRAM
 
-WATCH = "Watch fan-out"
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
@@ -53,42 +53,16 @@ def main(
     loader = loader or ("h2load" if h2load.PROGRAM else "native")
     if quick:
         repetitions, seconds = 1, 0.4
-    chosen = plan(only, shape_name)
+    chosen = possible(plan(only, shape_name))
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
         results = Results(machine(loader, repetitions, seconds))
         for topology in TOPOLOGIES:
             cases = [case for case in chosen if case.topology is topology]
-            with_watch = topology is ONE and only.lower() in WATCH.lower() and not shape_name
-            if cases or with_watch:
-                measure(results, topology, ours, root, loader, cases, repetitions, seconds, with_watch)
+            if cases:
+                measure(results, topology, ours, root, loader, cases, repetitions, seconds)
     show(results)
     keep(results, save)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One row of the table to be."""
-
-    topology: Topology
-    workload: Workload
-    shape: Shape
-    bar: float | None
-
-    @property
-    def name(self) -> str:
-        return ", ".join(filter(None, (self.workload.name, self.topology.name)))
-
-
-def plan(only: str, shape_name: str) -> list[Case]:
-    """Every case whose name contains `only`, in the order of the table."""
-    cases = [Case(ONE, workload, shape, workload.bar_at(shape)) for workload in WORKLOADS for shape in workload.shapes]
-    for topology in TOPOLOGIES[1:]:
-        for workload in WORKLOADS:
-            bar = workload.tls_bar if topology.has_tls else workload.cluster_bar
-            if bar is not None:
-                cases += [Case(topology, workload, shape, bar) for shape in CLUSTER_SHAPES]
-    return [case for case in cases if only.lower() in case.name.lower() and shape_name in ("", str(case.shape))]
 
 
 def measure(
@@ -100,7 +74,6 @@ def measure(
     cases: list[Case],
     repetitions: int,
     seconds: float,
-    with_watch: bool,
 ) -> None:
     """Rounds alternate between the two sides, and who begins alternates too: the machine's moods hit both."""
     with contextlib.ExitStack() as stack:
@@ -117,15 +90,22 @@ def measure(
             case = cases[number // repetitions]
             say(f"{number + 1}/{total} {case.name} {case.shape}")
             for name in in_turn(number):
-                row = results.row(case.name, str(case.shape), case.bar)
-                row.samples[name].append(benches[name].sample(case.workload, case.shape, seconds))
-        for number in range(repetitions if with_watch else 0):
-            say(f"{WATCH} {number + 1}/{repetitions}")
-            for name in in_turn(number):
-                results.row(WATCH, "1,000 watches", WATCH_BAR).samples[name].append(benches[name].watch_sample())
+                row = results.row(case.name, case.shape, case.bar, case.judges_p99)
+                row.samples[name].append(case.take(benches[name], seconds))
         for name, bench in benches.items():
             results.resident_mib[name] = max(results.resident_mib.get(name, 0.0), bench.target.resident_mib())
         say("")
+
+
+def possible(cases: list[Case]) -> list[Case]:
+    """Those for which a process may open enough files here; servers and h2load inherit the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for case in cases:
+        if not case.fits(hard):
+            print(f"left out: {case.name} {case.shape}: a process may open {hard} files here", file=sys.stderr)
+    return [case for case in cases if case.fits(hard)]
 
 
 def in_turn(number: int) -> tuple[str, str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.bench.http2_client import Header
 from tests.bench.workloads import Shape, Workload
 
 PROGRAM: Final = shutil.which("h2load")
@@ -44,7 +46,9 @@ def version() -> str:
     return subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def run(url: str, workload: Workload, shape: Shape, requests: int, directory: Path) -> Load:
+def run(
+    url: str, workload: Workload, shape: Shape, requests: int, directory: Path, headers: Sequence[Header] = ()
+) -> Load:
     """`directory` is this run's own. Raises `LoadFailedError` when a single request did not get a 200."""
     assert PROGRAM is not None
     directory.mkdir(exist_ok=True)
@@ -54,6 +58,7 @@ def run(url: str, workload: Workload, shape: Shape, requests: int, directory: Pa
     command = [
         *(PROGRAM, f"-n{requests}", f"-c{shape.connections}", f"-m{shape.streams}", f"-d{body}", f"--log-file={log}"),
         *_HEADERS[bool(workload.json_path)],
+        *(part for name, value in headers for part in ("-H", f"{name.decode()}: {value.decode()}")),
         url + workload.path,
     ]
     output = subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_SECONDS, check=False).stdout

@@ -59,7 +59,7 @@ def costs(bench: Bench) -> dict[str, float]:
 
 def watch_others(server: Server) -> Links:
     """10,000 watches on keys that nobody writes, on forty streams."""
-    links = Links(server.url, "/etcdserverpb.Watch/Watch", IDLE_STREAMS)
+    links = Links(server.url, ("/etcdserverpb.Watch/Watch",), IDLE_STREAMS)
     seen = [0]
     for number, link in enumerate(links.links):
         creates = [

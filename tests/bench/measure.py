@@ -3,69 +3,79 @@
 from __future__ import annotations
 
 import http.client
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from dualmode.api import etcdserverpb
 from tests.bench import h2load, native_load
 from tests.bench.h2load import Load, LoadFailedError
-from tests.bench.results import Sample
+from tests.bench.http2_client import Header
+from tests.bench.results import Sample, percentile
+from tests.bench.scripts import Script, repeated, shuffled
 from tests.bench.targets import Target
 from tests.bench.workloads import (
     GRPC_PREFIX,
     PUT_KEY,
     SPAN_KEYS,
     VALUE,
-    WATCH_CLIENTS,
-    WATCH_PREFIX,
-    WATCHES_PER_CLIENT,
     Shape,
     Topology,
     Workload,
     grpc_message,
     span_key,
 )
-from tests.interop.grpc_client import connect
+from tests.interop.grpc_client import Client
 from tests.interop.servers import Server
 
 #: Requests of the run that warms up and tells how many make a run of the wanted length.
 WARM_UP_REQUESTS: Final = 300
-WATCH_PUTS: Final = 30
+#: A thousand connections are part of the cost of a run: it takes longer, so that they are a smaller part.
+LONGER_FROM_CONNECTIONS: Final = 1000
+LONGER: Final = 2
 
 
 @dataclass
 class Bench:
-    """One side in one topology. `speeds` remembers each load's requests per second from its warm-up."""
+    """One side in one topology. `speeds` remembers each load's operations per second, `scripts` what was prepared."""
 
     target: Target
     topology: Topology
     directory: Path
     loader: str  #: "h2load" or "native"
     speeds: dict[tuple[str, str], float] = field(default_factory=dict)
+    scripts: dict[str, Script] = field(default_factory=dict)
 
     def fill(self) -> None:
         """What the reads read."""
-        client = self.target.client
-        client.Put(key=PUT_KEY, value=VALUE)
-        for first in range(0, SPAN_KEYS, 100):
-            numbers = range(first, first + 100)
-            puts = [etcdserverpb.PutRequest(key=span_key(number), value=VALUE) for number in numbers]
-            client.Txn(success=[etcdserverpb.RequestOp(request_put=put) for put in puts])
+        self.target.client.Put(key=PUT_KEY, value=VALUE)
+        put_all(self.target.client, [span_key(number) for number in range(SPAN_KEYS)])
 
     def sample(self, workload: Workload, shape: Shape, seconds: float) -> Sample:
         """A run of about `seconds`."""
-        key = workload.name, str(shape)
+        return self.timed(workload.name, shape, seconds, lambda count: self._proven(workload, shape, count))
+
+    def scripted(self, name: str, prepare: Callable[[Client], Script], shape: Shape, seconds: float) -> Sample:
+        """The same for requests that vary; `prepare` is called once for each side."""
+        if name not in self.scripts:
+            self.scripts[name] = prepare(self.target.client)
+        script, url = self.scripts[name], self.target.servers[0].url
+        return self.timed(name, shape, seconds, lambda count: native_load.run(url, script, shape, count))
+
+    def timed(self, name: str, shape: Shape, seconds: float, run: Callable[[int], Load]) -> Sample:
+        """`run(operations)` once for about `seconds`, behind a first short one that tells how fast it is."""
+        key = name, str(shape)
         if key not in self.speeds:
-            warm_up = self._proven(workload, shape, max(WARM_UP_REQUESTS, 2 * shape.at_once))
+            warm_up = run(max(WARM_UP_REQUESTS, shape.at_once))
             self.speeds[key] = warm_up.requests / warm_up.seconds
-        requests = max(int(self.speeds[key] * seconds), 2 * shape.at_once)
+        if shape.connections >= LONGER_FROM_CONNECTIONS:
+            seconds *= LONGER
+        operations = max(int(self.speeds[key] * seconds), shape.at_once)
         before = self.target.cpu_seconds()
-        load = self._proven(workload, shape, requests)
+        load = run(operations)
         self.target.settle(PUT_KEY)
         spent = self.target.cpu_seconds() - before
         self.speeds[key] = load.requests / load.seconds
@@ -75,13 +85,16 @@ class Bench:
         """h2load sees HTTP's 200, which a gRPC error has too: the store says whether writes happened, the size of
         the answers whether reads did."""
         servers = self.target.loaded(self.topology)
-        answers = [connect_and_ask(server, workload) for server in servers]
+        clients = [self.target.clients[self.target.servers.index(server)] for server in servers]
+        answers = [
+            ask(server, client, workload, self.target.headers) for server, client in zip(servers, clients, strict=True)
+        ]
         revision = self._revision()
         with ThreadPoolExecutor() as together:
             parts = shape.divided(len(servers))
             running = [
-                together.submit(self._load, server, workload, part, requests * part.at_once // shape.at_once)
-                for server, part in zip(servers, parts, strict=False)
+                together.submit(self._load, server, workload, part, requests * part.at_once // shape.at_once, answer)
+                for server, part, answer in zip(servers, parts, answers, strict=False)
             ]
             loads = [it.result() for it in running]
         load = joined(loads)
@@ -94,61 +107,47 @@ class Bench:
                 raise LoadFailedError(f"{workload.name}: {one.data_bytes} bytes, not {one.requests} times {answer}")
         return load
 
-    def _load(self, server: Server, workload: Workload, shape: Shape, requests: int) -> Load:
+    def _load(self, server: Server, workload: Workload, shape: Shape, requests: int, answer_bytes: int) -> Load:
         requests = max(requests // shape.at_once, 1) * shape.at_once
-        if self.loader == "h2load":
-            return h2load.run(server.url, workload, shape, requests, self.directory / server.name)
-        return native_load.run(server.url, workload.path, self._bodies(workload), shape, requests)
+        headers = self.target.headers
+        if self.loader == "h2load" or workload.json_path:  # our own loader has no HTTP/1.1
+            return h2load.run(server.url, workload, shape, requests, self.directory / server.name, headers)
+        return native_load.run(server.url, self._script(workload, answer_bytes), shape, requests, headers)
 
     @staticmethod
-    def _bodies(workload: Workload) -> Callable[[int], bytes]:
+    def _script(workload: Workload, answer_bytes: int) -> Script:
         """Puts of random existing keys, drawn before the clock runs; otherwise always the same request."""
+        if not workload.is_write:
+            return repeated(workload.path, workload.body, answer_bytes)
         if workload.name != "Put":
-            return lambda number: workload.body
+            return shuffled(workload.path, [workload.body], answer_bytes)
         draw = Random(1)
         keys = [span_key(draw.randrange(SPAN_KEYS)) for _ in range(4096)]
         bodies = [grpc_message(etcdserverpb.PutRequest(key=key, value=VALUE)) for key in keys]
-        return lambda number: bodies[number % len(bodies)]
+        return shuffled(workload.path, bodies, answer_bytes)
 
     def _revision(self) -> int:
         return int(self.target.client.Range(key=PUT_KEY).header.revision)
 
-    def watch_sample(self) -> Sample:
-        """Puts, one after another, each seen by every watcher before the next. An operation is one event delivered."""
-        watchers = native_load.Watchers(self.target.servers[0].url)
-        total = WATCH_CLIENTS * WATCHES_PER_CLIENT
-        took: list[int] = []
-        try:
-            watchers.wait(created=total)
-            self._put_and_wait(watchers, total)
-            before = self.target.cpu_seconds()
-            started = time.perf_counter()
-            for number in range(2, WATCH_PUTS + 2):
-                began = time.perf_counter()
-                self._put_and_wait(watchers, number * total)
-                took.append(int((time.perf_counter() - began) * 1e6))
-            seconds = time.perf_counter() - started
-            spent = self.target.cpu_seconds() - before
-        finally:
-            watchers.close()
-        return sample_of(Load(WATCH_PUTS * total, seconds, 0, sorted(took)), spent)
 
-    def _put_and_wait(self, watchers: Any, events: int) -> None:
-        self.target.client.Put(key=WATCH_PREFIX + b"key", value=VALUE)
-        watchers.wait(events=events)
+def put_all(client: Client, keys: Sequence[bytes]) -> None:
+    """In transactions of a hundred."""
+    for first in range(0, len(keys), 100):
+        puts = [etcdserverpb.PutRequest(key=key, value=VALUE) for key in keys[first : first + 100]]
+        client.Txn(success=[etcdserverpb.RequestOp(request_put=put) for put in puts])
 
 
-def connect_and_ask(server: Server, workload: Workload) -> int:
+def ask(server: Server, client: Client, workload: Workload, headers: Sequence[Header]) -> int:
     """Bytes of one answer of this member."""
     if workload.json_path:
         host, _, port = server.target.partition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=10)
-        connection.request("POST", workload.json_path, workload.body, {"content-type": "application/json"})
+        more = {name.decode(): value.decode() for name, value in headers}
+        connection.request("POST", workload.json_path, workload.body, {"content-type": "application/json", **more})
         size = len(connection.getresponse().read())
         connection.close()
         return size
-    with connect(server) as client:
-        return int(client.call(workload.method, workload.request).ByteSize()) + len(GRPC_PREFIX)
+    return int(client.call(workload.method, workload.request).ByteSize()) + len(GRPC_PREFIX)
 
 
 def joined(loads: list[Load]) -> Load:
@@ -161,8 +160,3 @@ def joined(loads: list[Load]) -> Load:
 def sample_of(load: Load, cpu: float) -> Sample:
     took = load.latencies_microseconds
     return Sample(load.requests, load.seconds, cpu, *(percentile(took, share) for share in (0.50, 0.99, 0.999)))
-
-
-def percentile(ordered: list[int], share: float) -> float:
-    """Nearest rank."""
-    return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])

@@ -23,24 +23,15 @@ import click
 
 from tests.bench import h2load
 from tests.bench.costs import cpu_seconds, resident_mib
-from tests.bench.measure import WATCH_PUTS
-from tests.bench.native_load import Watchers
-from tests.bench.workloads import (
-    PUT_KEY,
-    VALUE,
-    WATCH_CLIENTS,
-    WATCH_PREFIX,
-    WATCHES_PER_CLIENT,
-    WORKLOADS,
-    Shape,
-    Workload,
-)
+from tests.bench.watching import PREFIX, PUTS, Watchers
+from tests.bench.workloads import PUT_KEY, VALUE, WORKLOADS, Shape, Workload
 from tests.interop.grpc_client import Client
 from tests.interop.processes import ServerProcess, free_port
 from tests.interop.servers import ETCD, Server, start_etcd, start_proxy
 
 SHAPES = (Shape(1, 1), Shape(1, 100), Shape(10, 10), Shape(100, 10))
 NAMES = ("Put", "Range")
+WATCHES = Shape(10, 100)
 
 
 @dataclass
@@ -143,17 +134,17 @@ def show_medians(what: str, samples: dict[str, list[tuple[float, float, int]]]) 
 
 def fan_out(way: Way, direct: Way) -> tuple[float, float, int]:
     """The same three figures, for each event that a client was given."""
-    total = WATCH_CLIENTS * WATCHES_PER_CLIENT
-    watchers = Watchers(way.url)
+    total = WATCHES.at_once
+    watchers = Watchers(way.url, WATCHES)
     client = Client(urlsplit(direct.url).netloc)
     took: list[float] = []
     try:
         watchers.wait(created=total)
-        for number in range(1, WATCH_PUTS + 2):
+        for number in range(1, PUTS + 2):
             if number == 2:
                 before = cpu_seconds(way.pid) if way.pid else 0.0
             began = time.perf_counter()
-            client.Put(key=WATCH_PREFIX + b"key", value=VALUE)
+            client.Put(key=PREFIX + b"key", value=VALUE)
             watchers.wait(events=number * total)
             took.append(time.perf_counter() - began)
         spent = cpu_seconds(way.pid) - before if way.pid else 0.0
@@ -161,7 +152,7 @@ def fan_out(way: Way, direct: Way) -> tuple[float, float, int]:
         watchers.close()
         client.close()
     took = took[1:]
-    events = WATCH_PUTS * total
+    events = PUTS * total
     return events / sum(took), spent / events * 1e6, int(statistics.median(took) * 1e6)
 
 

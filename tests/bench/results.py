@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Final
@@ -34,6 +34,11 @@ class Sample:
         return self.cpu_seconds / self.operations * 1e6
 
 
+def percentile(ordered: Sequence[int], share: float) -> float:
+    """Nearest rank."""
+    return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+
+
 @dataclass
 class Row:
     """A workload in a shape, with the samples of each server in the order they were taken."""
@@ -41,6 +46,8 @@ class Row:
     workload: str
     shape: str
     bar: float | None
+    #: Whether the slowest of a hundred answers may come no later than etcd's.
+    judges_p99: bool = False
     samples: dict[str, list[Sample]] = field(default_factory=lambda: {ETCD: [], OURS: []})
 
     def middle(self, server: str, what: str) -> float:
@@ -60,18 +67,24 @@ class Row:
     def speed_ratio(self) -> float:
         return self.middle(OURS, "per_second") / self.middle(ETCD, "per_second")
 
-    @property
-    def latency_ratio(self) -> float:
-        """Below 1: we answer sooner."""
-        return self.middle(OURS, "p50_microseconds") / self.middle(ETCD, "p50_microseconds")
+    def latency_ratio(self, share: str) -> float:
+        """Below 1: we answer sooner. `share` is "p50" or "p99"."""
+        return self.middle(OURS, f"{share}_microseconds") / self.middle(ETCD, f"{share}_microseconds")
 
     def verdict(self) -> str:
-        """Against the bar of this row; empty where there is none."""
+        """Against the bars of this row; empty where there is none."""
         if self.shape == "1x1":
-            return _verdict(self.latency_ratio <= 1.0, f"p50 {self.latency_ratio:.2f}x")
-        if self.bar is None:
-            return ""
-        return _verdict(self.cpu_ratio >= self.bar, f"{self.bar:.1f}")
+            return self._latency_verdict("p50")
+        verdicts = []
+        if self.bar is not None:
+            verdicts.append(_verdict(self.cpu_ratio >= self.bar, f"{self.bar:.1f}"))
+        if self.judges_p99:
+            verdicts.append(self._latency_verdict("p99"))
+        return ", ".join(verdicts)
+
+    def _latency_verdict(self, share: str) -> str:
+        ratio = self.latency_ratio(share)
+        return _verdict(ratio <= 1.0, f"{share} {ratio:.2f}x")
 
 
 def _verdict(passed: bool, text: str) -> str:
@@ -86,12 +99,12 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     resident_mib: dict[str, float] = field(default_factory=dict)
 
-    def row(self, workload: str, shape: str, bar: float | None) -> Row:
+    def row(self, workload: str, shape: str, bar: float | None, judges_p99: bool = False) -> Row:
         """The row of this name, made when there is none."""
         for row in self.rows:
             if (row.workload, row.shape) == (workload, shape):
                 return row
-        self.rows.append(Row(workload, shape, bar))
+        self.rows.append(Row(workload, shape, bar, judges_p99))
         return self.rows[-1]
 
     def memory_verdict(self) -> str:

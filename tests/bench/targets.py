@@ -10,7 +10,9 @@ from pathlib import Path
 
 import grpc
 
+from tests.bench import authorised
 from tests.bench.costs import cpu_seconds, resident_mib
+from tests.bench.http2_client import Header
 from tests.bench.workloads import Topology
 from tests.interop.clusters.cluster import eventually
 from tests.interop.grpc_client import Client, connect
@@ -38,13 +40,21 @@ def open_certificates(directory: Path) -> Certificates:
 
 @dataclass
 class Target:
-    """The members of one side, with a client for each."""
+    """The members of one side, with a client for each, and what every call of a loader has to bring."""
 
     servers: list[Server]
     clients: list[Client] = field(init=False)
+    headers: tuple[Header, ...] = ()
 
     def __post_init__(self) -> None:
         self.clients = [connect(server) for server in self.servers]
+
+    def turn_auth_on(self) -> None:
+        """From here on every call is that of an ordinary user. Tokens live for minutes and each use prolongs them."""
+        self.close()
+        client = authorised.turn_on(self.servers[0])
+        self.clients = [client]
+        self.headers = ((b"token", client.token.encode()),)
 
     @property
     def client(self) -> Client:
@@ -98,6 +108,8 @@ def started(
             servers = stack.enter_context(_cluster(PROGRAMS[program], name, topology.members, directory))
         target = Target(servers)
         stack.callback(target.close)
+        if topology.has_auth:
+            target.turn_auth_on()
         yield target
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.bench.h2load import _load
 from tests.bench.http2_client import Connection, StreamEndedError, frame
-from tests.bench.measure import percentile
-from tests.bench.results import ETCD, OURS, Results, Row, Sample, markdown, replace_measured
+from tests.bench.results import ETCD, OURS, Results, Row, Sample, markdown, percentile, replace_measured
 from tests.bench.workloads import WORKLOADS
 
 
@@ -19,7 +18,7 @@ def sample(cpu_microseconds: float, per_second: float = 1000.0, p50: float = 100
 
 
 def row(etcd: list[float], ours: list[float], shape: str = "10x10", bar: float | None = 1.5) -> Row:
-    return Row("Put", shape, bar, {ETCD: [sample(it) for it in etcd], OURS: [sample(it) for it in ours]})
+    return Row("Put", shape, bar, samples={ETCD: [sample(it) for it in etcd], OURS: [sample(it) for it in ours]})
 
 
 def test_the_middle_of_an_uneven_series_counts() -> None:
@@ -40,7 +39,7 @@ def test_bars(measured: Row, verdict: str) -> None:
 
 
 def test_a_slower_answer_falls_short_at_1x1() -> None:
-    slow = Row("Put", "1x1", 1.5, {ETCD: [sample(1, p50=100)], OURS: [sample(1, p50=101)]})
+    slow = Row("Put", "1x1", 1.5, samples={ETCD: [sample(1, p50=100)], OURS: [sample(1, p50=101)]})
     assert slow.verdict() == "FALLS SHORT (p50 1.01x)"
 
 
@@ -109,7 +108,13 @@ def test_bars_are_for_load_and_json_has_shapes_of_its_own() -> None:
         "10x10": 2.0,
         "100x1": None,
         "100x10": 2.0,
+        "1000x1": None,
         "1x1": None,
     }
-    assert {str(shape): json_put.bar_at(shape) for shape in json_put.shapes} == {"10x1": 1.0, "100x1": 1.0}
+    assert {str(shape): json_put.bar_at(shape) for shape in json_put.shapes} == {
+        "10x1": 1.0,
+        "100x1": 1.0,
+        "1000x1": None,
+        "1x1": None,
+    }
     assert json_put.body == b'{"key":"YmVuY2gtMDE=","value":"' + b"dnZ2" * 85 + b'dg=="}'

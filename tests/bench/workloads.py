@@ -42,10 +42,18 @@ class Shape:
         return [Shape(count, self.streams) for count in counts if count]
 
 
-SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 1), Shape(100, 10), Shape(1, 1))
+SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 1), Shape(100, 10), Shape(1000, 1), Shape(1, 1))
 #: Where the bars of throughput for each CPU second hold.
 BAR_SHAPES: Final = (Shape(1, 100), Shape(10, 10), Shape(100, 10))
-JSON_SHAPES: Final = (Shape(10, 1), Shape(100, 1))
+#: HTTP/1.1 has one request at a time on a connection.
+JSON_SHAPES: Final = (Shape(10, 1), Shape(100, 1), Shape(1000, 1), Shape(1, 1))
+#: Where the slowest of a hundred answers has to come no later than etcd's.
+P99_SHAPE: Final = Shape(100, 10)
+
+
+def bar_at(bar: float | None, shape: Shape) -> float | None:
+    """Bars are for load: one client alone is judged by its latency, one request a connection not at all."""
+    return bar if shape in BAR_SHAPES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +65,16 @@ class Topology:
     is_spread: bool = False
     #: https toward clients.
     has_tls: bool = False
+    #: Every call brings the token of a user who is not root and has a role.
+    has_auth: bool = False
 
 
 ONE: Final = Topology("")
 THREE: Final = Topology("three members", 3)
 THREE_SPREAD: Final = Topology("three members, load on all", 3, is_spread=True)
 TLS: Final = Topology("TLS", has_tls=True)
-TOPOLOGIES: Final = (ONE, TLS, THREE, THREE_SPREAD)
+AUTH: Final = Topology("auth on", has_auth=True)
+TOPOLOGIES: Final = (ONE, TLS, AUTH, THREE, THREE_SPREAD)
 #: Where clusters are measured.
 CLUSTER_SHAPES: Final = (Shape(10, 10), Shape(100, 10))
 
@@ -82,6 +93,10 @@ class Workload:
     cluster_bar: float | None = None
     #: The same over TLS.
     tls_bar: float | None = None
+    #: The same with a token in every call.
+    auth_bar: float | None = None
+    #: Whether the p99 has a bar too.
+    judges_p99: bool = False
     #: The JSON gateway's path, where it is asked over HTTP/1.1 in place of gRPC.
     json_path: str = ""
 
@@ -91,12 +106,18 @@ class Workload:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """HTTP/1.1 has one request at a time on a connection."""
         return JSON_SHAPES if self.json_path else SHAPES
 
     def bar_at(self, shape: Shape) -> float | None:
-        """Bars are for load: one client alone is judged by its latency."""
-        return self.bar if shape in BAR_SHAPES or (self.json_path and shape in JSON_SHAPES) else None
+        if self.json_path:
+            return self.bar if shape in JSON_SHAPES[:2] else None
+        return bar_at(self.bar, shape)
+
+    def bar_in(self, topology: Topology) -> float | None:
+        """Where the topology is not the plain one; None: not measured there."""
+        if topology.has_auth:
+            return self.auth_bar
+        return self.tls_bar if topology.has_tls else self.cluster_bar
 
     @property
     def body(self) -> bytes:
@@ -117,8 +138,8 @@ def _compare_and_swap() -> Any:
 
 
 WORKLOADS: Final = (
-    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 2.0, 1.2, 1.5),
-    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0, 1.5),
+    Workload("Put", "Put", etcdserverpb.PutRequest(key=PUT_KEY, value=VALUE), True, 2.0, 1.2, 1.5, 2.0, True),
+    Workload("Range", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 3.0, 1.0, 1.5, 3.0, True),
     Workload(
         "Range of 1,000",
         "Range",
@@ -151,9 +172,3 @@ WORKLOADS: Final = (
     ),
     Workload("Range as JSON", "Range", etcdserverpb.RangeRequest(key=PUT_KEY), False, 1.0, json_path="/v3/kv/range"),
 )
-
-#: Watch fan-out: this many clients with one stream and this many watches each, all of one prefix.
-WATCH_CLIENTS: Final = 10
-WATCHES_PER_CLIENT: Final = 100
-WATCH_PREFIX: Final = b"watched/"
-WATCH_BAR: Final = 3.0
