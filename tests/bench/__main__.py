@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import platform
 import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from tests.bench import h2load
+from tests.bench import h2load, report
 from tests.bench.cases import Case, plan
 from tests.bench.measure import Bench
-from tests.bench.results import COLUMNS, ETCD, OURS, Results, cells, markdown, replace_measured
+from tests.bench.results import ETCD, OURS, Results, markdown, replace_measured
 from tests.bench.targets import open_certificates, started
 from tests.bench.workloads import TOPOLOGIES, Topology
-from tests.interop.servers import ETCD as ETCD_PROGRAM
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
@@ -54,15 +46,20 @@ def main(
     if quick:
         repetitions, seconds = 1, 0.4
     chosen = possible(plan(only, shape_name))
+    if not chosen:
+        raise click.UsageError(f"no row has {only!r} in its name and the shape {shape_name or 'of any kind'}")
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
-        results = Results(machine(loader, repetitions, seconds))
+        results = Results(report.machine(loader, repetitions, seconds))
         for topology in TOPOLOGIES:
             cases = [case for case in chosen if case.topology is topology]
             if cases:
                 measure(results, topology, ours, root, loader, cases, repetitions, seconds)
-    show(results)
-    keep(results, save)
+    report.show(results)
+    report.keep("", results.as_json())
+    if save:
+        PAGE.write_text(replace_measured(PAGE.read_text(), markdown(results)))
+        print(f"written into {PAGE.name}")
 
 
 def measure(
@@ -116,59 +113,6 @@ def say(text: str) -> None:
     """One line that is written over."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def machine(loader: str, repetitions: int, seconds: float) -> dict[str, str]:
-    """Versions and the machine, without which figures say nothing."""
-
-    def output(*command: str) -> str:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    cpu = next(
-        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ": ?"
-    )
-    cores = sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())
-    dirty = " with changes" if output("git", "status", "--porcelain", "-uno") else ""
-    return {
-        "taken": time.strftime("%Y-%m-%d"),
-        "dualmode": output("git", "rev-parse", "--short", "HEAD") + dirty,
-        "etcd": output(str(ETCD_PROGRAM), "--version").splitlines()[0].removeprefix("etcd Version: "),
-        "Python": platform.python_version(),
-        "machine": f"{cores} cores, {cpu.split(': ')[1]}, Linux {platform.release()}",
-        "load average before": f"{os.getloadavg()[0]:.1f}",  # far above 0: others used the machine too
-        "loader": h2load.version() if loader == "h2load" else "our own (tests/bench/native_load.py)",
-        "method": f"median of {repetitions} runs of about {seconds} s each, servers in turns, fsync on",
-    }
-
-
-def show(results: Results) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    table = Table(title="CPU time of the server for each operation, and what follows from it")
-    for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if number in (0, 1, len(COLUMNS) - 1) else "right")
-    for row in results.rows:
-        verdict = row.verdict()
-        style = "green" if verdict.startswith("PASS") else "red" if verdict else ""
-        *others, last = cells(row)
-        table.add_row(*others, f"[{style}]{last}[/]" if style else last)
-    console.print(table)
-    console.print(
-        f"resident memory: etcd {results.resident_mib[ETCD]:.0f} MiB, dualmode {results.resident_mib[OURS]:.0f} MiB: "
-        f"{results.memory_verdict()}"
-    )
-    for name, value in results.machine.items():
-        console.print(f"{name}: {value}", highlight=False)
-
-
-def keep(results: Results, save: bool) -> None:
-    folder = Path("bench-results")
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(results.as_json(), indent=1) + "\n")
-    print(f"kept as {path}")
-    if save:
-        PAGE.write_text(replace_measured(PAGE.read_text(), markdown(results)))
-        print(f"written into {PAGE.name}")
 
 
 if __name__ == "__main__":

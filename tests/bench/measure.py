@@ -33,9 +33,11 @@ from tests.interop.servers import Server
 
 #: Requests of the run that warms up and tells how many make a run of the wanted length.
 WARM_UP_REQUESTS: Final = 300
-#: A thousand connections are part of the cost of a run: it takes longer, so that they are a smaller part.
-LONGER_FROM_CONNECTIONS: Final = 1000
-LONGER: Final = 2
+#: To open connections is part of a run. Where they are many, each makes at least so many operations, unless the run
+#: would take so many times as long as others.
+MANY_CONNECTIONS: Final = 1000
+OPERATIONS_OF_A_CONNECTION: Final = 20
+LONGEST: Final = 4
 
 
 @dataclass
@@ -71,9 +73,7 @@ class Bench:
         if key not in self.speeds:
             warm_up = run(max(WARM_UP_REQUESTS, shape.at_once))
             self.speeds[key] = warm_up.requests / warm_up.seconds
-        if shape.connections >= LONGER_FROM_CONNECTIONS:
-            seconds *= LONGER
-        operations = max(int(self.speeds[key] * seconds), shape.at_once)
+        operations = operations_of(shape, self.speeds[key] * seconds)
         before = self.target.cpu_seconds()
         load = run(operations)
         self.target.settle(PUT_KEY)
@@ -128,6 +128,12 @@ class Bench:
 
     def _revision(self) -> int:
         return int(self.target.client.Range(key=PUT_KEY).header.revision)
+
+
+def operations_of(shape: Shape, usual: float) -> int:
+    """How many make a run, where `usual` would be done in the time of one."""
+    least = OPERATIONS_OF_A_CONNECTION * shape.connections if shape.connections >= MANY_CONNECTIONS else 0
+    return max(int(usual), min(least, int(usual * LONGEST)), shape.at_once)
 
 
 def put_all(client: Client, keys: Sequence[bytes]) -> None:

@@ -60,7 +60,7 @@ def _range(first: bytes, end: bytes, limit: int = 0) -> bytes:
     return grpc_message(etcdserverpb.RangeRequest(key=first, range_end=end, limit=limit))
 
 
-def changing_intervals(name: bytes, whole: Any) -> Script:
+def changing_intervals(whole: Any) -> Script:
     """Another thousand neighbours out of all keys each time; `whole` is the answer that has all of them."""
     keys = [kv.key for kv in whole.kvs]
     # What a key takes of an answer: its tag and length (two bytes for all of 128 to 16,383), then itself.
