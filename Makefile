@@ -11,7 +11,7 @@ JOBS ?= $(shell expr $$($(PYTHON) -c 'import os; print(os.cpu_count())') + 1)
 SEEDS ?= 100
 FIRST ?= 0
 
-.PHONY: member proxy test lint guard sim bench bench-proxies protos clean help
+.PHONY: member proxy test lint guard sim bench bench-proxies bench-large bench-all protos clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,11 +48,18 @@ sim: $(READY_DEV) ## clusters on a simulated clock, network and disk: SEEDS=100 
 guard: $(READY_DEV) ## CPU time of the hot path, beside what was recorded
 	$(BIN)/python -m tests.bench.guard $(ARGS)
 
-bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios
+bench: $(READY_DEV) ## side by side with etcd; prints a table of ratios (ARGS=--plot: draws docs/charts)
 	$(BIN)/python -m tests.bench $(ARGS)
 
 bench-proxies: $(READY_DEV) ## dualmode proxy beside etcd's gRPC proxy and gateway
 	$(BIN)/python -m tests.bench.proxies $(ARGS)
+
+bench-large: $(READY_DEV) ## a million keys, a million revisions and their compaction, a snapshot of a gigabyte
+	$(BIN)/python -m tests.bench.large
+	$(BIN)/python -m tests.bench.history
+	$(BIN)/python -m tests.bench.snapshots
+
+bench-all: bench bench-proxies bench-large ## all three: the better part of an hour
 
 protos: $(READY_DEV) ## compile dualmode/api/protos into the descriptor set that the package loads
 	$(BIN)/python -m tests.api.compile_protos

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import h2load, report
+from tests.bench import charts, h2load, report
 from tests.bench.cases import Case, plan
 from tests.bench.measure import Bench
 from tests.bench.results import ETCD, OURS, Results, markdown, replace_measured
@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="One repetition of short runs: a minute, for a first look.")
+@click.option("--quick", is_flag=True, help="One repetition of short runs: some minutes, for a first look.")
 @click.option("--repetitions", default=3, show_default=True)
 @click.option("--seconds", default=0.8, show_default=True, help="Of each run.")
 @click.option("--only", default="", help='Workloads whose name contains this, such as "put", "range of" or "watch".')
@@ -30,6 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 @click.option("--ours", type=click.Choice(["dualmode", "etcd"]), default="dualmode", help="etcd: against itself.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where data directories are made.")
 @click.option("--save", is_flag=True, help="Write the table into docs/benchmarks.md.")
+@click.option("--plot", is_flag=True, help="Draw the charts in docs/charts.")
 def main(
     quick: bool,
     repetitions: int,
@@ -40,6 +41,7 @@ def main(
     ours: str,
     data: Path | None,
     save: bool,
+    plot: bool,
 ) -> None:
     """Loads etcd and dualmode in turns and prints what an operation costs on each."""
     loader = loader or ("h2load" if h2load.PROGRAM else "native")
@@ -60,6 +62,8 @@ def main(
     if save:
         PAGE.write_text(replace_measured(PAGE.read_text(), markdown(results)))
         print(f"written into {PAGE.name}")
+    if plot:
+        charts.draw(results)
 
 
 def measure(

@@ -51,7 +51,7 @@ def show(results: Results) -> None:
         table.add_column(column, justify="left" if number in (0, 1, len(COLUMNS) - 1) else "right")
     for row in results.rows:
         verdict = row.verdict()
-        style = "green" if verdict.startswith("PASS") else "red" if verdict else ""
+        style = "red" if "FALLS SHORT" in verdict else "green" if verdict else ""
         *others, last = cells(row)
         table.add_row(*others, f"[{style}]{last}[/]" if style else last)
     console.print(table)

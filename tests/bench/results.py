@@ -113,6 +113,14 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Results:
+        rows = [
+            Row(**{**row, "samples": {name: [Sample(**one) for one in them] for name, them in row["samples"].items()}})
+            for row in kept["rows"]
+        ]
+        return cls(kept["machine"], rows, kept["resident_mib"])
+
 
 COLUMNS: Final = (
     *("workload", "shape", "etcd us/op", "ours us/op", "CPU ratio", "etcd op/s", "ours op/s", "speed ratio"),

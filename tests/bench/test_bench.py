@@ -38,6 +38,11 @@ def test_bars(measured: Row, verdict: str) -> None:
     assert measured.verdict() == verdict
 
 
+def test_the_slowest_of_a_hundred_has_a_verdict_of_its_own() -> None:
+    fast_but_uneven = Row("Put", "100x10", 2.0, True, {ETCD: [sample(40, p50=100)], OURS: [sample(10, p50=110)]})
+    assert fast_but_uneven.verdict() == "PASS (2.0), FALLS SHORT (p99 1.10x)"
+
+
 def test_a_slower_answer_falls_short_at_1x1() -> None:
     slow = Row("Put", "1x1", 1.5, samples={ETCD: [sample(1, p50=100)], OURS: [sample(1, p50=101)]})
     assert slow.verdict() == "FALLS SHORT (p50 1.01x)"
@@ -94,6 +99,37 @@ def test_client_waits_for_the_connection_window() -> None:
     assert before < 5 * 16_384  # 65,535 bytes are allowed at first
     connection.receive(frame(8, 0, 0, (1_000_000).to_bytes(4, "big")))
     assert len(connection.output) - before > 6 * 16_000
+
+
+def test_client_waits_for_the_window_of_a_stream_that_stays_open() -> None:
+    connection = Connection("localhost", "/x", "/y")
+    connection.receive(frame(8, 0, 0, (1_000_000).to_bytes(4, "big")))
+    stream = connection.request(b"x" * 16_000, end=False, path=1)
+    for _ in range(9):
+        connection.send(stream, b"x" * 16_000)
+    before = len(connection.output)
+    assert before < 5 * 16_384  # 65,535 bytes are allowed at first
+    connection.receive(frame(8, 0, stream, (20_000).to_bytes(4, "big")))
+    assert 16_000 < len(connection.output) - before < 2 * 16_000
+
+
+def test_client_has_wider_windows_when_the_settings_change() -> None:
+    connection = Connection("localhost", "/x")
+    connection.receive(frame(8, 0, 0, (1_000_000).to_bytes(4, "big")))
+    stream = connection.request(b"", end=False)
+    for _ in range(10):
+        connection.send(stream, b"x" * 16_000)
+    before = len(connection.output)
+    connection.receive(frame(4, 0, 0, (4).to_bytes(2, "big") + (1_000_000).to_bytes(4, "big")))
+    assert len(connection.output) - before > 6 * 16_000
+
+
+def test_client_sends_its_headers_with_each_call() -> None:
+    connection = Connection("localhost", "/x", "/y", scheme="https", headers=((b"token", b"abc"),))
+    connection.request(b"", path=1)
+    sent = bytes(connection.output)
+    assert all(word in sent for word in (b"/y", b"https", b"token", b"abc"))
+    assert b"/x" not in sent
 
 
 def test_client_reports_a_reset() -> None:
