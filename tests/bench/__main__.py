@@ -30,7 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 @click.option("--ours", type=click.Choice(["dualmode", "etcd"]), default="dualmode", help="etcd: against itself.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where data directories are made.")
 @click.option("--save", is_flag=True, help="Write the table into docs/benchmarks.md.")
-@click.option("--plot", is_flag=True, help="Draw the charts in docs/charts.")
+@click.option("--plot", is_flag=True, help="Draw charts into docs/charts; with --save, show them on the page too.")
 def main(
     quick: bool,
     repetitions: int,
@@ -59,11 +59,11 @@ def main(
                 measure(results, topology, ours, root, loader, cases, repetitions, seconds)
     report.show(results)
     report.keep("", results.as_json())
+    drawn = charts.draw(results) if plot else []
     if save:
-        PAGE.write_text(replace_measured(PAGE.read_text(), markdown(results)))
+        measured = "\n\n".join(filter(None, (markdown(results), charts.links(drawn))))
+        PAGE.write_text(replace_measured(PAGE.read_text(), measured))
         print(f"written into {PAGE.name}")
-    if plot:
-        charts.draw(results)
 
 
 def measure(

@@ -112,12 +112,19 @@ def _sooner(row: Row, share: str) -> float:
     return 1 / row.latency_ratio(share)
 
 
-def draw(results: Results, folder: Path = FOLDER) -> None:
-    """Writes them."""
+def draw(results: Results, folder: Path = FOLDER) -> list[str]:
+    """Writes them; the names of the files."""
     folder.mkdir(exist_ok=True)
-    for name, text in charts(results).items():
+    made = charts(results)
+    for name, text in made.items():
         (folder / name).write_text(text)
         print(f"drawn: {folder.name}/{name}")
+    return list(made)
+
+
+def links(names: Iterable[str]) -> str:
+    """Markdown that shows them on a page beside the folder."""
+    return "\n\n".join(f"![{name.removesuffix('.svg')}]({FOLDER.name}/{name})" for name in names)
 
 
 @click.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.bench.charts import LARGEST, Measured, chart, charts, x_of
+from tests.bench.charts import LARGEST, Measured, chart, charts, draw, links, x_of
 from tests.bench.results import ETCD, OURS, Results, Row, Sample
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -54,6 +55,12 @@ def test_one_chart_for_each_shape_and_for_what_has_bars_of_its_own() -> None:
     made = charts(RESULTS)
     assert sorted(made) == ["cpu-100x10.svg", "cpu-1x1.svg", "cpu-watch.svg", "p50-1x1.svg", "p99.svg"]
     assert all(f"Watch fan-out {shape}" in made["cpu-watch.svg"] for shape in ("10x100", "1000x1"))
+
+
+def test_what_is_drawn_is_shown(tmp_path: Path) -> None:
+    names = draw(RESULTS, tmp_path)
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    assert links(["cpu-1x1.svg", "p99.svg"]) == "![cpu-1x1](charts/cpu-1x1.svg)\n\n![p99](charts/p99.svg)"
 
 
 def test_what_was_kept_is_drawn_alike() -> None:
