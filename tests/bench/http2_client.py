@@ -14,6 +14,7 @@ _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 
 _ACK = _END_STREAM = 1
 _END_HEADERS = 4
 _LARGEST_WINDOW: Final = 2**31 - 1
+_GIVE_BACK_BYTES: Final = 2**30
 _FRAME_BYTES: Final = 16_384
 _FIRST_WINDOW: Final = 65_535
 _INITIAL_WINDOW_SIZE: Final = 4
@@ -52,6 +53,7 @@ class Connection:
         self._first_window = _FIRST_WINDOW  #: that of a new stream
         self._stream_windows: dict[int, int] = {}  #: of streams that were not half-closed at once
         self._blocked: deque[tuple[int, bytes, int]] = deque()
+        self._taken: dict[int, int] = {}  #: of our windows, for each open stream and (0) the connection
 
     def request(self, body: bytes, end: bool = True, path: int = 0) -> int:
         """Opens a stream with `body` (shorter than a stream's first window); `end` half-closes it."""
@@ -92,13 +94,24 @@ class Connection:
             stream = int.from_bytes(buffer[start + 5 : start + 9], "big")
             if kind == _DATA and length:
                 came.append((stream, bytes(buffer[start + 9 : end])))
+                self._give_back(0, length)
+                self._give_back(stream, length)
             elif kind not in (_DATA, _HEADERS):
                 self._control(kind, flags, stream, bytes(buffer[start + 9 : end]))
             if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
                 came.append((stream, None))
+                self._taken.pop(stream, None)
             start = end
         del buffer[:start]
         return came
+
+    def _give_back(self, stream: int, length: int) -> None:
+        """What was taken of our windows, once it is much: few streams are ever asked for so many bytes."""
+        taken = self._taken.get(stream, 0) + length
+        if taken > _GIVE_BACK_BYTES:
+            self.output += frame(_WINDOW_UPDATE, 0, stream, taken.to_bytes(4, "big"))
+            taken = 0
+        self._taken[stream] = taken
 
     def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _SETTINGS and not flags & _ACK:

@@ -17,7 +17,7 @@ from typing import Final
 import click
 
 from dualmode.api import etcdserverpb
-from tests.bench import h2load
+from tests.bench import h2load, report
 from tests.bench.costs import resident_mib
 from tests.bench.measure import Bench
 from tests.bench.native_load import Links
@@ -76,10 +76,12 @@ def watch_others(server: Server) -> Links:
     return links
 
 
-def measure(program: str, keys: int, directory: Path, loader: str) -> None:
-    """One server from empty to large; a line for each figure."""
+def measure(program: str, keys: int, directory: Path, loader: str) -> dict[str, str]:
+    """One server from empty to large; a line for each figure, and all of them."""
+    figures = {}
 
     def say(what: str, value: str) -> None:
+        figures[what] = value
         click.echo(f"| {program} | {what} | {value} |")
 
     directory.mkdir()
@@ -107,6 +109,7 @@ def measure(program: str, keys: int, directory: Path, loader: str) -> None:
         found = costs(bench)
         say(f"{IDLE_WATCHES:,} idle watches", f"Put {found['Put']:.1f} us, Range {found['Range']:.1f} us")
         links.close()
+    return figures
 
 
 @click.command()
@@ -118,8 +121,8 @@ def main(keys: int, programs: tuple[str, ...]) -> None:
     click.echo("| server | what | figure |")
     click.echo("| --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="large-") as folder:
-        for program in programs:
-            measure(program, keys, Path(folder) / program, loader)
+        figures = {program: measure(program, keys, Path(folder) / program, loader) for program in programs}
+    report.keep("-large", figures)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Does: what a snapshot of a large store costs, beside etcd: time, CPU and memory of the server.
 
-    python -m tests.bench.snapshots [--keys 262144] [--value-bytes 4096] [--rounds 3]
+    python -m tests.bench.snapshots [--keys 750000] [--value-bytes 1024] [--rounds 3]
 
-The client reads the stream and throws it away; one more round that is not measured checks its SHA-256.
+The file has a gigabyte or so: pages are not full. The client reads the stream and throws it away; one more round that
+is not measured checks its SHA-256.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ from tests.interop.grpc_client import connect
 PATH: Final = "/etcdserverpb.Maintenance/Snapshot"
 PUTS_OF_A_TXN: Final = 50
 TIMEOUT_SECONDS: Final = 240.0
-#: What one HTTP/2 connection may carry before our loader would have to open its window again.
-LARGEST_BYTES: Final = 1_900_000_000
 DIGEST_BYTES: Final = 32
 
 
@@ -117,13 +116,11 @@ def measure(target: Target) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--keys", default=262_144, show_default=True)
-@click.option("--value-bytes", default=4096, show_default=True)
+@click.option("--keys", default=750_000, show_default=True)
+@click.option("--value-bytes", default=1024, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 def main(keys: int, value_bytes: int, rounds: int) -> None:
     """Snapshots of a gigabyte, the servers in turns."""
-    if keys * value_bytes > LARGEST_BYTES * 0.9:
-        raise click.UsageError(f"keys times value bytes must stay below {LARGEST_BYTES * 0.9:,.0f}")
     samples: dict[str, list[dict[str, float]]] = {"etcd": [], "dualmode": []}
     sizes = {}
     with tempfile.TemporaryDirectory(prefix="snapshots-") as folder, ExitStack() as stack:

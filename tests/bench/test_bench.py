@@ -113,6 +113,16 @@ def test_client_waits_for_the_window_of_a_stream_that_stays_open() -> None:
     assert 16_000 < len(connection.output) - before < 2 * 16_000
 
 
+def test_client_gives_windows_back() -> None:
+    connection = Connection("localhost", "/x")
+    connection.output.clear()
+    big = frame(0, 0, 1, bytes(1 << 20))
+    while not connection.output:
+        connection.receive(big)
+    taken = 1025 << 20  # the first that is more than 2**30
+    assert connection.output == frame(8, 0, 0, taken.to_bytes(4, "big")) + frame(8, 0, 1, taken.to_bytes(4, "big"))
+
+
 def test_client_has_wider_windows_when_the_settings_change() -> None:
     connection = Connection("localhost", "/x")
     connection.receive(frame(8, 0, 0, (1_000_000).to_bytes(4, "big")))
