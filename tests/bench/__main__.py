@@ -49,7 +49,7 @@ def main(
         repetitions, seconds = 1, 0.4
     chosen = possible(plan(only, shape_name))
     if not chosen:
-        raise click.UsageError(f"no row has {only!r} in its name and the shape {shape_name or 'of any kind'}")
+        raise click.UsageError(f"nothing to measure with {only!r} in its name, shape {shape_name or 'any'}")
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
         results = Results(report.machine(loader, repetitions, seconds))
