@@ -1,18 +1,14 @@
 """Decides: which watchers hear of a key.
 
 Watchers of an identical interval form one group. Groups of a single key are found in a dictionary; groups of ranges
-stand in a tree, so that ten thousand watchers of other keys cost a put next to nothing.
-
-The tree is a treap: a search tree by (first key, end) that is also a heap by a number that looks random, which keeps it
-about balanced without any rebalancing code. The number is the hash of the interval, which Python salts per process, so
-that no client can choose intervals that make the tree a list. Every node knows the greatest end in its subtree:
-a search leaves out whole subtrees that end too early, and those to the right of the key.
+stand in a tree (`member/interval_tree.py`), so that ten thousand watchers of other keys cost a put next to nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dualmode.member.interval_tree import IntervalTree, Node
 from dualmode.member.watch.encoding import Event
 from dualmode.member.watch.watcher import Watcher, WatchStream
 from dualmode.rpc.framing import by_length
@@ -61,23 +57,16 @@ class Cohort:
         return ids
 
 
-class Group:
+class Group(Node):
     """All watchers of one interval in one index; a node of the tree if it is a range."""
 
-    __slots__ = ("cohorts", "events", "greatest_end", "high", "left", "low", "order", "priority", "right")
+    __slots__ = ("cohorts", "events")
 
     def __init__(self, low: bytes, high: bytes | None) -> None:
-        self.low = low
-        #: None is past all keys.
-        self.high = high
+        super().__init__(low, high)
         self.cohorts: dict[tuple[WatchStream, int, bool], Cohort] = {}
         #: Events gathered for them during one delivery.
         self.events: list[Event] = []
-        self.order = (low, high is None, high or b"")
-        self.priority = hash(self.order)
-        self.left: Group | None = None
-        self.right: Group | None = None
-        self.greatest_end = high
 
     def add(self, watcher: Watcher) -> None:
         """Takes one in."""
@@ -102,25 +91,16 @@ class Group:
         for cohort in self.cohorts.values():
             yield from cohort.watchers
 
-    def refresh(self) -> None:
-        """Recomputes what a node knows of its subtree from itself and its children."""
-        end = self.high
-        for child in (self.left, self.right):
-            if child is not None and end is not None:
-                other = child.greatest_end
-                end = None if other is None else max(end, other)
-        self.greatest_end = end
-
 
 class WatchIndex:
     """Watchers by interval."""
 
-    __slots__ = ("_keys", "_ranges", "_root", "size")
+    __slots__ = ("_keys", "_ranges", "_tree", "size")
 
     def __init__(self) -> None:
         self._keys: dict[bytes, Group] = {}
         self._ranges: dict[tuple[bytes, bytes | None], Group] = {}
-        self._root: Group | None = None
+        self._tree: IntervalTree[Group] = IntervalTree()
         #: Watchers in it.
         self.size = 0
 
@@ -136,7 +116,7 @@ class WatchIndex:
             group = self._ranges.get((low, high))
             if group is None:
                 group = self._ranges[low, high] = Group(low, high)
-                self._root = _insert(self._root, group)
+                self._tree.add(group)
         group.add(watcher)
         watcher.index, watcher.group = self, group
         self.size += 1
@@ -155,15 +135,15 @@ class WatchIndex:
             del self._keys[group.low]
         else:
             del self._ranges[group.low, group.high]
-            self._root = _remove(self._root, group)
+            self._tree.remove(group)
 
     def matching(self, key: bytes) -> Sequence[Group]:
         """The groups whose interval has this key."""
         group = self._keys.get(key)
-        if self._root is None:
+        if self._tree.root is None:
             return _NONE if group is None else (group,)
         found = [] if group is None else [group]
-        _search(self._root, key, found)
+        self._tree.search(key, found)
         return found
 
     def watchers(self) -> Iterator[Watcher]:
@@ -177,76 +157,5 @@ class WatchIndex:
         everyone = list(self.watchers())
         for watcher in everyone:
             watcher.index = watcher.group = watcher.cohort = None
-        self._keys, self._ranges, self._root, self.size = {}, {}, None, 0
+        self._keys, self._ranges, self._tree, self.size = {}, {}, IntervalTree(), 0
         return everyone
-
-
-def _search(root: Group, key: bytes, found: list[Group]) -> None:
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        end = node.greatest_end
-        if end is not None and end <= key:
-            continue
-        if node.left is not None:
-            pending.append(node.left)
-        if node.low <= key:
-            if node.high is None or key < node.high:
-                found.append(node)
-            if node.right is not None:
-                pending.append(node.right)
-
-
-def _insert(node: Group | None, group: Group) -> Group:
-    if node is None:
-        return group
-    if group.priority > node.priority:
-        group.left, group.right = _split(node, group)
-        group.refresh()
-        return group
-    if group.order < node.order:
-        node.left = _insert(node.left, group)
-    else:
-        node.right = _insert(node.right, group)
-    node.refresh()
-    return node
-
-
-def _split(node: Group | None, group: Group) -> tuple[Group | None, Group | None]:
-    """Parts a subtree into the nodes before and after a group."""
-    if node is None:
-        return None, None
-    if node.order < group.order:
-        node.right, after = _split(node.right, group)
-        node.refresh()
-        return node, after
-    before, node.left = _split(node.left, group)
-    node.refresh()
-    return before, node
-
-
-def _remove(node: Group | None, group: Group) -> Group | None:
-    assert node is not None
-    if node is group:
-        merged = _merge(group.left, group.right)
-        group.left = group.right = None
-        return merged
-    if group.order < node.order:
-        node.left = _remove(node.left, group)
-    else:
-        node.right = _remove(node.right, group)
-    node.refresh()
-    return node
-
-
-def _merge(before: Group | None, after: Group | None) -> Group | None:
-    """Joins two subtrees of which all nodes of the first come before all of the second."""
-    if before is None or after is None:
-        return before or after
-    if before.priority > after.priority:
-        before.right = _merge(before.right, after)
-        before.refresh()
-        return before
-    after.left = _merge(before, after.left)
-    after.refresh()
-    return after

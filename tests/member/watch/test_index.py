@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualmode.member.watch.index import Group, WatchIndex
+from dualmode.member.watch.index import WatchIndex
 from dualmode.member.watch.watcher import Watcher, WatchStream
+from tests.member.test_interval_tree import INTERVALS, KEYS, check_tree
 from tests.member.watch.fakes import FakeStream
-
-#: Few enough that ends meet keys.
-KEYS = st.lists(st.sampled_from([0, 1, 255]), max_size=3).map(bytes)
-INTERVALS = st.tuples(KEYS, st.none() | KEYS)
 
 
 def watcher(low: bytes, high: bytes | None) -> Watcher:
@@ -25,20 +22,6 @@ def watcher(low: bytes, high: bytes | None) -> Watcher:
 def found(index: WatchIndex, key: bytes) -> set[Watcher]:
     groups = index.matching(key)
     return {one for group in groups for one in group.watchers()}
-
-
-def check_tree(node: Group | None) -> list[Group]:
-    """The nodes in order, each subtree having been found right."""
-    if node is None:
-        return []
-    left, right = check_tree(node.left), check_tree(node.right)
-    below = left + right
-    assert all(child.order < node.order for child in left)
-    assert all(child.order > node.order for child in right)
-    assert all(child.priority <= node.priority for child in below)
-    ends = [one.high for one in [node, *below]]
-    assert node.greatest_end == (None if None in ends else max(end for end in ends if end is not None))
-    return [*left, node, *right]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +73,7 @@ def test_it_finds_what_a_list_finds(
             one = watcher(low, high)
             index.add(one)
             present.append(one)
-        check_tree(index._root)
+        check_tree(index._tree.root)
     for key in keys:
         expected = {one for one in present if one.low <= key and (one.high is None or key < one.high)}
         assert found(index, key) == expected
@@ -99,15 +82,3 @@ def test_it_finds_what_a_list_finds(
     assert set(index.release()) == set(present)
     assert index.size == 0
     assert not any(found(index, key) for key in keys)
-
-
-def test_ten_thousand_ranges_make_a_flat_tree() -> None:
-    index = WatchIndex()
-    for number in range(10_000):
-        index.add(watcher(b"k%06d/" % number, b"k%06d0" % number))
-
-    def depth(node: Group | None) -> int:
-        return 0 if node is None else 1 + max(depth(node.left), depth(node.right))
-
-    # A random search tree of this size is about 31 deep; chance alone does not make it twice as deep.
-    assert depth(index._root) < 62
