@@ -223,6 +223,18 @@ HASHES_AT_ONCE: Final = 2
 REMEMBERED_COUNTS: Final = 1024
 #: A count is brought up to date from what has changed since, when that is no more than this share of counting anew.
 RECOUNT_SHARE: Final = 0.1
+#: Answers to Range that are kept: bytes in all (a hundred thousand keys of 256 bytes, page by page), the largest one
+#: (etcd's clients take 4 MiB by default), and how many.
+REMEMBERED_ANSWERS_BYTES: Final = 32 * MIB
+REMEMBERED_ANSWER_BYTES: Final = 4 * MIB
+REMEMBERED_ANSWERS: Final = 4096
+#: What an answer takes besides its bytes and its request's: objects, and its places in dictionaries and in the tree.
+REMEMBERED_ANSWER_OVERHEAD_BYTES: Final = 1 * KIB
+#: The longest request whose answer is kept, and how many are known that are not kept yet.
+REMEMBERED_REQUEST_BYTES: Final = 1 * KIB
+REMEMBERED_REQUESTS: Final = 4096
+#: Who is always changed before it is asked for again is kept once in so many times.
+REMEMBERED_PATIENCE: Final = 32
 #: Keys in the first chunk of a RangeStream (etcd's number); the next ones are as many as fit.
 RANGE_STREAM_FIRST_KEYS: Final = 10
 #: And at most: at an old revision a key costs some 5 us of the loop.

@@ -15,6 +15,7 @@ from dualmode.member.auth.access import Access
 from dualmode.member.auth.caller import NOBODY
 from dualmode.member.kv import checks, ranges
 from dualmode.member.kv.counts import Counts
+from dualmode.member.kv.remembered_answers import Answer, RememberedAnswers
 from dualmode.member.kv.slow_reads import SlowReads
 from dualmode.member.replica import Replica
 from dualmode.rpc.calls import Kind, Method, UnaryCall
@@ -43,6 +44,8 @@ class KvService:
         self._headers = replica.applier.headers
         #: How many keys intervals have, as far as it is remembered.
         self.counts = Counts(replica.store)
+        self._answers = RememberedAnswers()
+        self._store.on_change = self._answers.on_change
         self._slow_reads = SlowReads(slow_read_seconds, replica.counters)
         self._max_txn_operations = max_txn_operations
         self._wait_for_compaction = wait_for_compaction
@@ -74,14 +77,18 @@ class KvService:
             else:
                 self._replica.intake.when_readable(lambda: self._answer_get(call, message[2:]), call)
             return
+        answer = self._answers.get(message)
+        if answer is not None and (answer.is_serializable or self._replica.intake.can_read_now):
+            self._answer_again(call, answer)
+            return
         request = decode(etcdserverpb.RangeRequest, message)
         checks.check_range(request)
         if request.serializable:
-            self._answer_range(call, request)
+            self._answer_range(call, request, message)
         elif self._replica.is_learner:
             raise errors.NOT_SUPPORTED_FOR_LEARNER
         else:
-            self._replica.intake.when_readable(lambda: self._answer_range(call, request), call)
+            self._replica.intake.when_readable(lambda: self._answer_range(call, request, message), call)
 
     def _answer_get(self, call: UnaryCall, key: bytes) -> None:
         if self._accounts.is_enabled:
@@ -89,12 +96,28 @@ class KvService:
         store = self._store
         call.reply(ranges.one_key(store.get(key), self._headers.field(store.revision)))
 
-    def _answer_range(self, call: UnaryCall, request: Any) -> None:
+    def _answer_range(self, call: UnaryCall, request: Any, message: bytes) -> None:
+        # It may have been kept while the read waited for its round.
+        known = self._answers.get(message)
+        if known is not None:
+            self._answer_again(call, known)
+            return
         if self._accounts.is_enabled:
             self._access.check_read(call, request.key, request.range_end)
         store, began = self._store, time.perf_counter()
-        answer = ranges.execute(store, request, self._headers.field(store.revision), self.counts)
+        header = self._headers.field(store.revision)
+        answer = ranges.execute(store, request, header, self.counts)
         self._slow_reads.after_range(began, request, answer)
+        self._answers.note(message, request, answer, len(header))
+        call.reply(answer)
+
+    def _answer_again(self, call: UnaryCall, known: Answer) -> None:
+        """The same answer as before, under the header of now."""
+        if self._accounts.is_enabled:
+            self._access.check_read(call, known.key, known.range_end)
+        began = time.perf_counter()
+        answer = self._headers.field(self._store.revision) + known.body
+        self._slow_reads.after_remembered_range(began, known.message, answer)
         call.reply(answer)
 
     def put(self, call: UnaryCall, message: bytes) -> None:

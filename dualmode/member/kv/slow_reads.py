@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 from dualmode import limits, log
+from dualmode.api import etcdserverpb
 from dualmode.member.replica_counters import ReplicaCounters
 from dualmode.member.trace import tell_slow
 
@@ -31,6 +32,12 @@ class SlowReads:
         took = time.perf_counter() - began
         if took > self._threshold_seconds:
             self._tell(_RANGE, took, request, response)
+
+    def after_remembered_range(self, began: float, message: bytes, response: bytes) -> None:
+        """The same for a range whose request was not decoded."""
+        took = time.perf_counter() - began
+        if took > self._threshold_seconds:
+            self._tell(_RANGE, took, etcdserverpb.RangeRequest.FromString(message), response)
 
     def after_txn(self, began: float, request: Any, response: bytes) -> None:
         """The same for a transaction that only reads."""

@@ -14,7 +14,7 @@ of some pass, with the applied index of that pass, and the log replays the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dualmode import errors, limits
 from dualmode.errors import StorageError
@@ -41,6 +41,9 @@ class Store:
         self._pending = PendingRows(backend)
         self.leases = Leases(self._pending)
         self._batch: Batch | None = None
+        #: Hears the commits of every pass once it is written, and None when the backend is another one: whoever
+        #: remembers answers.
+        self.on_change: Callable[[list[Commit] | None], None] = lambda commits: None
         self._open(backend)
 
     def _open(self, backend: Backend) -> None:
@@ -62,6 +65,7 @@ class Store:
         assert self._batch is None, "a backend is replaced between passes"
         self._pending.backend = backend
         self._open(backend)
+        self.on_change(None)
 
     # --- Numbers ---------------------------------------------------------------------------------------------
 
@@ -132,6 +136,8 @@ class Store:
         self._batch = None
         self._commits = []
         self._pending.clear()
+        if commits:
+            self.on_change(commits)
         return commits
 
     def begin_transaction(self) -> None:

@@ -36,6 +36,14 @@ async def test_slow_reads_are_logged_and_counted(tmp_path: Path, start_member: S
         assert member.replica.counters.slow_applies == before + 2
 
 
+async def test_remembered_answers_are_no_exception(tmp_path: Path, start_member: StartMember) -> None:
+    async with start_member(tmp_path, slow_apply_seconds=0.0) as member:
+        lines = [await read(member) for _ in range(3)]
+        assert [one["prefix"] for one in lines[2]] == ["read-only range ", "read-only txn "]
+        assert lines[2][0]["request"] == lines[0][0]["request"]
+        assert lines[2][0]["response"] == lines[0][0]["response"]
+
+
 @pytest.mark.parametrize("seconds", [3600.0])
 async def test_quick_reads_are_not(tmp_path: Path, start_member: StartMember, seconds: float) -> None:
     async with start_member(tmp_path, slow_apply_seconds=seconds) as member:
