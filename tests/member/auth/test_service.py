@@ -103,6 +103,18 @@ async def test_a_login_gives_a_token_that_works(root: Client) -> None:
     assert await alice.error("KV.Put", key=b"r1") == DENIED
 
 
+async def test_a_remembered_answer_is_for_those_who_may_read_it(root: Client) -> None:
+    alice = await root.as_(None).log_in("alice", "wonder")
+    for low, high in ((b"r", b"s"), (b"w", b"x")):
+        for _ in range(3):
+            assert (await root("KV.Range", key=low, range_end=high)).count == 1
+    assert (await alice("KV.Range", key=b"r", range_end=b"s")).count == 1
+    assert await alice.error("KV.Range", key=b"w", range_end=b"x") == DENIED
+    assert await root.as_(None).error("KV.Range", key=b"r", range_end=b"s") == errors.USER_EMPTY
+    await root("Auth.RoleRevokePermission", role="reader", key=b"r", range_end=b"s")
+    assert await alice.error("KV.Range", key=b"r", range_end=b"s") is not None
+
+
 @pytest.mark.parametrize(
     ("name", "password", "expected"),
     [
