@@ -71,6 +71,9 @@ class Counts:
     def note_page(self, key: bytes, range_end: bytes, revision: int, total: int) -> None:
         """See Counting."""
         _remember(self._pages, (key, range_end, revision), total)
+        if revision == self._store.revision:
+            # Who pages through what is there now may find it changed at the next page.
+            _remember(self._intervals, (key, range_end), (revision, total))
 
     def _brought_up_to_date(self, key: bytes, range_end: bytes) -> int | None:
         """The number of an interval now, from an older one; None when there is none, or counting costs less."""

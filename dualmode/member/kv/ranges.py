@@ -16,7 +16,8 @@ from dualmode.storage.mvcc import keyvalue
 from dualmode.storage.varints import varint
 
 #: Tag and length of a `kvs` element (field 2), by length, for the lengths that matter.
-_KV_PREFIXES: Final = tuple(b"\x12" + varint(length) for length in range(4096))
+_KNOWN_LENGTHS: Final = 4096
+_KV_PREFIXES: Final = tuple(b"\x12" + varint(length) for length in range(_KNOWN_LENGTHS))
 
 _NONE, _ASCEND, _DESCEND = 0, 1, 2
 _BY_KEY: Final = 0
@@ -79,11 +80,13 @@ def execute(view: ReadView, request: Any, header_field: bytes, counting: Countin
 
 def _elements(kvs: list[bytes]) -> list[bytes]:
     """Records as elements of `kvs`: prefix, record, prefix, record ..."""
-    parts = []
-    for kv in kvs:
-        length = len(kv)
-        parts.append(_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length))
-        parts.append(kv)
+    lengths = list(map(len, kvs))
+    parts = kvs + kvs
+    parts[1::2] = kvs
+    if max(lengths, default=0) < _KNOWN_LENGTHS:
+        parts[::2] = [_KV_PREFIXES[length] for length in lengths]
+    else:
+        parts[::2] = [b"\x12" + varint(length) for length in lengths]
     return parts
 
 
@@ -111,16 +114,13 @@ def _all_keys(view: ReadView, request: Any) -> bytes:
 
 def one_key(kv: bytes | None, header_field: bytes) -> bytes:
     """The serialised RangeResponse for one key: its record and a count of 1, or neither."""
-    if kv is None:
-        return header_field
-    length = len(kv)
-    return header_field + (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv + b"\x20\x01"
+    return header_field if kv is None else header_field + field(kv) + b"\x20\x01"
 
 
 def field(kv: bytes) -> bytes:
     """One element of `kvs`. (`prev_kv` of PutResponse is field 2 as well.)"""
     length = len(kv)
-    return (_KV_PREFIXES[length] if length < 4096 else b"\x12" + varint(length)) + kv
+    return (_KV_PREFIXES[length] if length < _KNOWN_LENGTHS else b"\x12" + varint(length)) + kv
 
 
 def _count_field(count: int) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from dualmode.errors import StorageError
 from dualmode.storage.backend import Backend, Reader
-from dualmode.storage.mvcc import rows
+from dualmode.storage.mvcc import keyvalue, rows
+from dualmode.storage.mvcc.interval import contains
 
 _ANY_SUB = (1 << 64) - 1
 #: A key with more versions than this is left by a seek instead of being walked through.
@@ -60,6 +62,41 @@ def record_before(reader: Reader, key: bytes, main: int) -> bytes | None:
     if version is None or version[2]:
         return None
     return reader.get(rows.revision_row(version[0], version[1]))
+
+
+def changed_keys(
+    reader: Reader, low: bytes, high: bytes | None, revision: int, now: int, most: int
+) -> set[bytes] | None:
+    """The keys in [low, high) written or deleted behind `revision`; None when that is more than `most` changes to look
+    at, of any keys."""
+    if now - revision > most:
+        return None
+    found = set()
+    changes = reader.scan(rows.revision_row(revision + 1, 0), rows.revision_row(now + 1, 0))
+    for number, (_, record) in enumerate(changes):
+        if number == most:
+            return None
+        key = keyvalue.key_of(record)
+        if contains(low, high, key):
+            found.add(key)
+    return found
+
+
+def undo(backend: Backend, newest: list[bytes], changed: set[bytes], revision: int, limit: int) -> list[bytes]:
+    """The KeyValues of an interval at `revision`, the first `limit` of them (0: all), from what is there now.
+
+    `changed` has at least the keys of the interval that were written or deleted since; `newest` all KeyValues of now in
+    key order, or the first limit + len(changed). It is used up.
+    """
+    for key in sorted(changed):
+        place = bisect_left(newest, key, key=keyvalue.key_of)
+        if limit and place >= limit:
+            break
+        is_there = place < len(newest) and keyvalue.key_of(newest[place]) == key
+        version = version_at(backend, key, revision)
+        wanted = [] if version is None or version[2] else [rows.revision_row(version[0], version[1])]
+        newest[place : place + is_there] = _fetch(backend, wanted)
+    return newest[:limit] if limit else newest
 
 
 def records_at(backend: Backend, low: bytes, high: bytes | None, revision: int, limit: int = 0) -> list[bytes]:

@@ -278,10 +278,27 @@ class Store:
 
     def _select_at(self, key: bytes, range_end: bytes, revision: int, limit: int) -> list[bytes]:
         self._check_revision(revision)
+        if revision > self.state.revision:
+            return self._select_within_pass(key, range_end, revision, limit)
+        if range_end:
+            found = self._select_undone(key, range_end, revision, limit)
+            if found is not None:
+                return found
         low, high = interval(key, range_end)
-        if revision <= self.state.revision:
-            return history.records_at(self.backend, low, high, revision, limit)
-        return self._select_within_pass(key, range_end, revision, limit)
+        return history.records_at(self.backend, low, high, revision, limit)
+
+    def _select_undone(self, key: bytes, range_end: bytes, revision: int, limit: int) -> list[bytes] | None:
+        """A revision a little behind: what is there now, with what has changed since undone. Who reads page by page at
+        the revision of the first page comes here as soon as somebody writes. None: there is too much to undo."""
+        low, high = _head_rows(key, range_end)
+        newest = self.backend.values(low, high, limit, _head_row_of)
+        most = limits.UNDONE_SHARE * len(newest)
+        changed = history.changed_keys(self.backend, *interval(key, range_end), revision, self.state.revision, most)
+        if changed is None:
+            return None
+        if changed and limit:
+            newest = self.backend.values(low, high, limit + len(changed), _head_row_of)
+        return history.undo(self.backend, newest, changed, revision, limit)
 
     def _select_within_pass(self, key: bytes, range_end: bytes, revision: int, limit: int) -> list[bytes]:
         """A revision that this pass has made but not written: what the backend has, and the commits up to there."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from dualmode import errors, limits
+from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
+from dualmode.member.kv import ranges
 from dualmode.member.kv.counts import Counts
 from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
@@ -148,3 +150,15 @@ def test_random_work(store: CountingStore, seed: int) -> None:
             store.compaction_step(dice.randrange(1, 300))
         interval = dice.choice(intervals)
         assert counts.total(store, *interval, 0) == Store.count(store, *interval)
+
+
+def test_paging_what_is_there_now_counts_once_whatever_is_written(store: CountingStore) -> None:
+    counts, key = Counts(store), b"0"
+    for left in range(100, 0, -10):
+        request = pb.RangeRequest(key=key, range_end=b"\0", limit=10)
+        page = pb.RangeResponse.FromString(ranges.execute(store, request, b"", counts))
+        assert page.count == left == Store.count(store, key, b"\0")
+        key = page.kvs[-1].key + b"\0"
+        write(store, delete=b"000")
+        write(store, b"099")
+    assert store.walks == 1

@@ -1,11 +1,11 @@
 """The store's calls one by one: what `test_store_model.py` takes for granted, limits, long histories, restarts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dualmode import errors
+from dualmode import errors, limits
 from dualmode.errors import RpcError, StorageError
 from dualmode.storage.backend import Backend, new_batch
 from dualmode.storage.mvcc import Store
@@ -257,3 +257,38 @@ def test_rows_without_a_state_row_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no state row"):
         Store(backend)
     backend.close()
+
+
+def numbered(store: Store, numbers: Iterable[int], value: bytes) -> None:
+    store.begin_pass()
+    for number in numbers:
+        store.put(b"k%02d" % number, value)
+    store.end_pass(store.applied_index + 1, 1)
+
+
+@pytest.mark.parametrize("share", [0, 2])
+@pytest.mark.parametrize("limit", [0, 1, 5, 19, 20, 21])
+def test_a_revision_a_little_behind(store: Store, monkeypatch: pytest.MonkeyPatch, share: int, limit: int) -> None:
+    """Undone or read from history (share 0), it is what it was."""
+    monkeypatch.setattr(limits, "UNDONE_SHARE", share)
+    numbered(store, range(0, 40, 2), b"old")
+    revision, then = store.revision, store.select(b"k", b"l")
+    numbered(store, [0, 1, 0, 7, 38, 39], b"new")
+    store.begin_pass()
+    store.delete_range(b"k04", b"k08")
+    store.delete_range(b"k38")
+    store.put(b"elsewhere", b"new")
+    store.end_pass(store.applied_index + 1, 1)
+    assert len(then) == 20
+    assert store.select(b"k", b"l", revision, limit) == then[: limit or None]
+    assert store.select(b"k05", b"k35", revision, limit) == then[3:18][: limit or None]
+
+
+def test_undoing_misses_no_record(store: Store) -> None:
+    numbered(store, range(20), b"old")
+    numbered(store, [3], b"new")
+    batch = new_batch()
+    batch.delete(b"R" + (5).to_bytes(8, "big") + b"_" + bytes(8))
+    store.backend.write(batch)
+    with pytest.raises(StorageError, match="not there"):
+        store.select(b"k", b"l", revision=21)
