@@ -34,6 +34,8 @@ LONG_TTL_SECONDS: Final = 100_000
 EDGE_TTL_SECONDS: Final = (0, -1, 1, 2, 3, 60, 9_000_000_000, 9_000_000_001, MAX_INT64, MIN_INT64)
 MAX_WATCH_STREAMS: Final = 3
 MAX_WATCHES: Final = 12
+#: Ranges that are asked for more than once.
+POLLED_RANGES: Final = 6
 
 
 @dataclass
@@ -63,9 +65,11 @@ class Draw:
     def __init__(self, random: Random, world: World) -> None:
         self.random = random
         self.world = world
+        self._polled: list[Any] = []
         self._kinds: tuple[tuple[int, Callable[[], list[Operation]]], ...] = (
             (300, lambda: [Operation("Put", self.put())]),
             (280, lambda: [Operation("Range", self.range(any_enum=True))]),
+            (80, self.polls),
             (100, lambda: [Operation("DeleteRange", self.delete_range())]),
             (220, lambda: [Operation("Txn", without_late_faults(self.txn()))]),
             (6, lambda: [Operation("Compact", self.compaction())]),
@@ -210,6 +214,12 @@ class Draw:
         for name in ("min_mod_revision", "max_mod_revision", "min_create_revision", "max_create_revision"):
             setattr(request, name, self.bound())
         return request
+
+    def polls(self) -> list[Operation]:
+        """One of a few ranges that are asked for again and again, as programs do, whatever is written in between."""
+        if len(self._polled) < POLLED_RANGES or self.chance(2):
+            self._polled = [*self._polled[1 - POLLED_RANGES :], self.range()]
+        return [Operation("Range", self.random.choice(self._polled))] * self.random.randint(1, 3)
 
     def put(self) -> Any:
         request = etcdserverpb.PutRequest(key=self.key(), prev_kv=self.chance(30))
