@@ -180,6 +180,7 @@ def test_a_damaged_block_is_an_error_and_never_a_shorter_answer(tmp_path: Path) 
         lambda: backend.rows(low, high),
         lambda: backend.values(low, high),
         lambda: backend.values(low, high, row_of=lambda value: value[:6]),
+        lambda: backend.values(low, high, 2500, row_of=lambda value: value[:6]),
         lambda: backend.get_many([b"%06d" % number for number in range(3000)]),
         lambda: [backend.get(b"%06d" % number) for number in range(3000)],
         lambda: [view.get(b"%06d" % number) for number in range(3000)],
