@@ -15,6 +15,7 @@ from dualmode.errors import NoSpaceError, StorageError
 from dualmode.member.surroundings import Door
 from dualmode.peer.codec import encode_conf_state
 from dualmode.raft import Entry, HardState, MemoryStorage, Ready, Snapshot
+from dualmode.storage.raft_entries import forget_encoded
 from dualmode.storage.wal import WriteAheadLog
 
 _log = log.get("replica")
@@ -48,7 +49,7 @@ class LogWriter:
                 return False
             if must_sync and self._fsync:
                 self._door.sync_inline(self._wal.sync)
-            self._storage.append(ready.entries)
+            self._keep(ready.entries)
         return True
 
     async def write(self, ready: Ready) -> None:
@@ -67,7 +68,7 @@ class LogWriter:
                 await self._door.sync(self._wal.sync)
         if self._wal.is_full:
             await self._cut()
-        self._storage.append(ready.entries)
+        self._keep(ready.entries)
 
     async def install(self, ready: Ready, snapshot: Snapshot) -> None:
         """The log goes on behind a snapshot from the leader: what it had before that does not count any more. Synced
@@ -87,13 +88,18 @@ class LogWriter:
         self._unsaved = None
         await self._door.run(self._wal.sync)
         self._storage.apply_snapshot(Snapshot(b"", metadata))
-        self._storage.append(ready.entries)
+        self._keep(ready.entries)
 
     def close(self) -> None:
         """The log learns how far it was committed. It may fail: it is the end anyway."""
         if self._unsaved is not None:
             with contextlib.suppress(StorageError):
                 self._append([])
+
+    def _keep(self, entries: list[Entry]) -> None:
+        """They are in the log, and from now on in Raft's memory; their bytes are not needed twice there."""
+        self._storage.append(entries)
+        forget_encoded(entries)
 
     def _take_state(self, ready: Ready) -> None:
         if ready.hard_state is not None:

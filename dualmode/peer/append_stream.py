@@ -15,13 +15,16 @@ from typing import Final
 
 from dualmode import limits
 from dualmode.errors import PeerError
-from dualmode.peer.codec import decode_entry, decode_message, encode_entry, encode_message
-from dualmode.raft import Entry, Message, MessageType
+from dualmode.peer.codec import decode_entry, decode_message, encode_message
+from dualmode.raft import Entry, EntryType, Message, MessageType
+from dualmode.storage.raft_entries import encode_entries
+from dualmode.storage.varints import LOW_BITS, varint
 
 _BEAT: Final = 0
 _ENTRIES: Final = 1
 _MESSAGE: Final = 2
 _NUMBER: Final = 8
+_NORMAL: Final = EntryType.NORMAL
 
 
 class EntryBlocks:
@@ -41,8 +44,7 @@ class EntryBlocks:
         if len(entries) == len(last) and (not entries or (entries[0] is last[0] and entries[-1] is last[-1])):
             return self._block
         parts = [len(entries).to_bytes(_NUMBER, "big")]
-        for entry in entries:
-            encoded = encode_entry(entry)
+        for encoded in encode_entries(entries):
             parts += (len(encoded).to_bytes(_NUMBER, "big"), encoded)
         self._entries, self._block = entries, b"".join(parts)
         return self._block
@@ -76,74 +78,73 @@ class AppendDecoder:
     def __init__(self, local_id: int, remote_id: int) -> None:
         self._local_id = local_id
         self._remote_id = remote_id
+        #: A unit that has not come in full, from its first byte on.
         self._buffer = bytearray()
+        #: Where the entries lie that are known of it, counted from its first byte: a unit is looked through once,
+        #: in however many pieces it comes.
+        self._spans: list[tuple[int, int]] = []
         self._term = 0
         self._index = 0
+        #: What an entry of this term begins with, up to its index.
+        self._lead = b""
 
     def feed(self, data: bytes) -> list[Message]:
         """The appends that are complete now. Raises `PeerError`."""
         buffer = self._buffer
-        buffer += data
+        source: bytes | bytearray = data
+        if buffer:
+            buffer += data
+            source = buffer
         found: list[Message] = []
         position = 0
-        while position < len(buffer):
-            kind = buffer[position]
+        while position < len(source):
+            kind = source[position]
             if kind == _BEAT:
                 position += 1
                 continue
             if kind == _ENTRIES:
-                message, behind = self._read_entries(buffer, position + 1)
+                end = self._end_of_entries(source, position)
             elif kind == _MESSAGE:
-                message, behind = self._read_message(buffer, position + 1)
+                end = _end_of_message(source, position)
             else:
                 raise PeerError(f"a unit of kind {kind} on a stream of appends")
-            if message is None:
+            if not end:
                 break
-            found.append(message)
-            position = behind
-        if position:
+            unit = bytes(source[position:end])
+            found.append(self._entries_of(unit) if kind == _ENTRIES else self._message_of(unit))
+            position = end
+        if source is buffer:
             del buffer[:position]
+        else:
+            buffer += data[position:]
         return found
 
-    def _read_message(self, buffer: bytearray, position: int) -> tuple[Message | None, int]:
-        size = _number(buffer, position)
-        if size is None:
-            return None, 0
-        _check_size(size)
-        start = position + _NUMBER
-        if len(buffer) - start < size:
-            return None, 0
-        message = decode_message(bytes(buffer[start : start + size]))
-        if message.type is not MessageType.APPEND:
-            raise PeerError(f"{message.type.printed} on a stream of appends")
-        self._term = message.term
-        self._index = message.entries[-1].index if message.entries else message.index
-        return message, start + size
-
-    def _read_entries(self, buffer: bytearray, position: int) -> tuple[Message | None, int]:
-        count = _number(buffer, position)
+    def _end_of_entries(self, source: bytes | bytearray, start: int) -> int:
+        """Where a unit of entries ends; 0 while that has not come. Nothing is decoded before it has."""
+        spans = self._spans
+        count = _number(source, start + 1)
         if count is None:
-            return None, 0
+            return 0
         if count > limits.PEER_APPEND_ENTRIES:
             raise PeerError(f"an append of {count} entries: at most {limits.PEER_APPEND_ENTRIES} are taken")
-        position += _NUMBER
-        # Looked at in full before anything is decoded: a unit that is cut is looked at again when more has come.
-        spans: list[tuple[int, int]] = []
-        total = 0
-        for _ in range(count):
-            size = _number(buffer, position)
-            if size is None:
-                return None, 0
-            total += size + _NUMBER
-            _check_size(total)
-            spans.append((position + _NUMBER, position + _NUMBER + size))
-            position += _NUMBER + size
-            if position > len(buffer):
-                return None, 0
-        commit = _number(buffer, position)
-        if commit is None:
-            return None, 0
-        entries = [decode_entry(bytes(buffer[start:end])) for start, end in spans]
+        end = spans[-1][1] if spans else 1 + _NUMBER
+        available = len(source) - start
+        while len(spans) < count:
+            if end + _NUMBER > available:
+                _check_size(end)
+                return 0
+            size = int.from_bytes(source[start + end : start + end + _NUMBER], "big")
+            if end + size > available:
+                _check_size(end + size)
+                return 0
+            end += _NUMBER
+            spans.append((end, end + size))
+            end += size
+        return start + end + _NUMBER if end + _NUMBER <= available else 0
+
+    def _entries_of(self, unit: bytes) -> Message:
+        spans, self._spans = self._spans, []
+        commit = int.from_bytes(unit[-_NUMBER:], "big")
         message = Message(
             MessageType.APPEND,
             to=self._local_id,
@@ -151,15 +152,59 @@ class AppendDecoder:
             term=self._term,
             log_term=self._term,
             index=self._index,
-            entries=entries,
+            entries=self._decoded(unit, spans),
             commit=commit,
         )
-        self._index += count
-        return message, position + _NUMBER
+        self._index += len(spans)
+        return message
+
+    def _decoded(self, unit: bytes, spans: list[tuple[int, int]]) -> list[Entry]:
+        """Hot: nearly every entry is plain data of the stream's term at the next index. So what stands around its data
+        is known, and is only compared; such an entry keeps its bytes, for the log. Everything else goes the long way.
+        """
+        lead, term, index = self._lead, self._term, self._index
+        high_of, high = -1, b""
+        entries: list[Entry] = []
+        for start, end in spans:
+            index += 1
+            encoded = unit[start:end]
+            if index >> 14 != high_of:
+                high_of = index >> 14
+                high = b'%b"' % varint(high_of) if high_of else b""
+            begin = lead + LOW_BITS[index & 0x3FFF] + high
+            length_at = len(begin)
+            size = end - start - length_at  # of the data and its length, a varint of one byte or of two
+            size -= 1 if size <= 0x80 else 2
+            if 0 < size < 0x4000 and high and encoded.startswith(begin):
+                length = varint(size)
+                if encoded.startswith(length, length_at):
+                    entries.append(Entry(_NORMAL, term, index, encoded[length_at + len(length) :], encoded))
+                    continue
+            entries.append(decode_entry(encoded))
+        return entries
+
+    def _message_of(self, unit: bytes) -> Message:
+        message = decode_message(unit[1 + _NUMBER :])
+        if message.type is not MessageType.APPEND:
+            raise PeerError(f"{message.type.printed} on a stream of appends")
+        self._term = message.term
+        self._lead = b"\x08\x00\x10%b\x18" % varint(message.term)
+        self._index = message.entries[-1].index if message.entries else message.index
+        return message
 
 
-def _number(buffer: bytearray, position: int) -> int | None:
-    piece = buffer[position : position + _NUMBER]
+def _end_of_message(source: bytes | bytearray, start: int) -> int:
+    """Where a whole message ends; 0 while that has not come."""
+    size = _number(source, start + 1)
+    if size is None:
+        return 0
+    _check_size(size)
+    end = start + 1 + _NUMBER + size
+    return end if end <= len(source) else 0
+
+
+def _number(source: bytes | bytearray, position: int) -> int | None:
+    piece = source[position : position + _NUMBER]
     return int.from_bytes(piece, "big") if len(piece) == _NUMBER else None
 
 

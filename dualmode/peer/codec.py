@@ -24,6 +24,7 @@ from dualmode.raft import (
     Snapshot,
     SnapshotMetadata,
 )
+from dualmode.storage.raft_entries import encode_entries
 from dualmode.storage.varints import varint
 
 #: By number; a number that is none of theirs raises KeyError.
@@ -37,13 +38,6 @@ _NO_SNAPSHOT: Final = b"\x4a\x0a\x12\x08\x0a\x02\x28\x00\x10\x00\x18\x00"
 def _member_varint(member_id: int) -> bytes:
     """Few members, named in every message by ten bytes each."""
     return varint(member_id)
-
-
-def encode_entry(entry: Entry) -> bytes:
-    """`raftpb.Entry`."""
-    data = entry.data
-    head = b"\x08%c\x10%b\x18%b" % (entry.type, varint(entry.term), varint(entry.index))
-    return b'%b"%b%b' % (head, varint(len(data)), data) if data else head
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -71,9 +65,7 @@ def encode_message(message: Message) -> bytes:
             varint(message.index),
         )
     ]
-    for entry in message.entries:
-        encoded = encode_entry(entry)
-        parts.append(b"\x3a%b%b" % (varint(len(encoded)), encoded))
+    parts += [b"\x3a%b%b" % (varint(len(encoded)), encoded) for encoded in encode_entries(message.entries)]
     parts.append(b"\x40" + varint(message.commit))
     if message.snapshot is None:
         parts.append(_NO_SNAPSHOT)

@@ -139,6 +139,8 @@ class Entry:
     term: int = 0
     index: int = 0
     data: bytes = b""
+    #: The owner's: the entry's bytes, for as long as it wants to have them. No part of the entry.
+    encoded: bytes = field(default=b"", compare=False, repr=False)
 
 
 class HardState(NamedTuple):
@@ -224,6 +226,10 @@ def _varint_size(number: int) -> int:
     return (number.bit_length() + 6) // 7 or 1
 
 
+#: At most, beside the data: four tags, a type, and numbers of ten bytes each.
+_ENTRY_OVERHEAD_BYTES: Final = 35
+
+
 def entry_size(entry: Entry) -> int:
     """Bytes of the entry as etcd's `raftpb.Entry`: size limits are stated in these."""
     length = len(entry.data)
@@ -244,6 +250,8 @@ def limit_size(entries: list[Entry], max_size: int) -> list[Entry]:
     """The longest prefix of `entries` whose encoded size is at most `max_size` bytes, but at least one entry."""
     if max_size >= NO_LIMIT or not entries:
         return entries
+    if payload_size(entries) + len(entries) * _ENTRY_OVERHEAD_BYTES <= max_size:
+        return entries  # the usual case, without the sizes of numbers
     total = 0
     for count, entry in enumerate(entries):
         total += entry_size(entry)

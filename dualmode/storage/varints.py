@@ -30,19 +30,15 @@ def varint(number: int) -> bytes:
     """The varint of an int64 or uint64 (protobuf encoding, "Base 128 Varints")."""
     if 0 <= number < 0x4000:
         return _SMALL[number]
-    if 0 < number < 0x20_0000:
-        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
     if 0 < number < 0x1000_0000:
-        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14 & 0x7F | 0x80, number >> 21))
-    if 0 < number < 0x8_0000_0000:  # checksums
-        return _SMALL_HIGH[number & 0x3FFF] + bytes(
-            (number >> 14 & 0x7F | 0x80, number >> 21 & 0x7F | 0x80, number >> 28)
-        )
+        return LOW_BITS[number & 0x3FFF] + _SMALL[number >> 14]
+    if 0 < number < 0x400_0000_0000:  # checksums
+        return LOW_BITS[number & 0x3FFF] + LOW_BITS[number >> 14 & 0x3FFF] + _SMALL[number >> 28]
     return _encode(number)
 
 
 #: Fourteen low bits of a longer number: two bytes that both say "more follows".
-_SMALL_HIGH: Final = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(1 << 14))
+LOW_BITS: Final = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(1 << 14))
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:

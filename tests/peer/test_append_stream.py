@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from dualmode import limits
 from dualmode.errors import PeerError
 from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
-from dualmode.peer.codec import encode_message
+from dualmode.peer.codec import decode_entry, encode_message
 from dualmode.peer.message_stream import HEARTBEAT
 from dualmode.raft import Entry, EntryType, Message, MessageType
+from dualmode.storage.raft_entries import encode_entries, encode_entry
+from dualmode.storage.varints import varint
 from tests.peer import captures
 from tests.peer.cuts import fed
 
@@ -131,6 +133,87 @@ def test_a_capture_in_every_cut() -> None:
             entries=[Entry(EntryType.NORMAL, 2, 7, captures.PUT)],
             commit=7,
         )
+
+
+@given(
+    st.sampled_from([0, 1, 200, 0x3FFE, 0x4000, 0x7FFE, 0x1F_FFFE, 2**40]),
+    st.sampled_from([1, 127, 128, 2**35]),
+    st.lists(st.sampled_from([0, 1, 126, 127, 128, 129, 0x3FFF, 0x4000]), min_size=1, max_size=5),
+    st.sampled_from(EntryType),
+)
+def test_what_is_read_quickly_is_what_protobuf_reads(index: int, term: int, sizes: list[int], kind: EntryType) -> None:
+    """And an entry that keeps its bytes keeps the very bytes that would be written for it."""
+    entries = [Entry(kind, term, number, b"d" * size) for number, size in enumerate(sizes, index + 1)]
+    decoder = decoder_at(term, index)
+    [message] = decoder.feed(unit(encode_entries(entries)))
+    assert list(message.entries) == entries
+    for entry in message.entries:
+        assert type(entry.data) is bytes
+        assert entry.encoded in (b"", encode_entry(entry))
+    keeps = [entry.encoded != b"" for entry in message.entries]
+    assert keeps == [
+        kind is EntryType.NORMAL and entry.index >= 0x4000 and 0 < len(entry.data) < 0x4000 for entry in entries
+    ]
+
+
+@given(st.integers(0, 30), st.integers(0, 255), st.integers(-2, 3))
+def test_a_changed_byte_is_read_as_protobuf_reads_it(position: int, byte: int, more: int) -> None:
+    """Whatever is not exactly what an encoder writes goes the long way, so it cannot be taken for something else."""
+    good = encode_entry(Entry(EntryType.NORMAL, 3, 0x4321, b"some data to be read"))
+    bad = bytearray(good)
+    bad[position % len(bad)] = byte
+    data = bytes(bad) + bytes(more) if more >= 0 else bytes(bad[:more])
+    try:
+        expected: Entry | None = decode_entry(data)
+    except PeerError:
+        expected = None
+    try:
+        [message] = decoder_at(3, 0x4320).feed(unit([data]))
+    except PeerError:
+        assert expected is None
+    else:
+        [entry] = message.entries
+        assert entry == expected
+        assert entry.encoded in (b"", encode_entry(entry))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"' + varint(0),
+        b'"\x81\x00' + b"d",
+        b'"\x05' + b"d" * 4,
+        b'"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01',
+        b'"',
+        b"",
+    ],
+)
+def test_odd_lengths_of_data_are_not_believed(rest: bytes) -> None:
+    data = b"\x08\x00\x10\x03\x18" + varint(0x4321) + rest
+    try:
+        expected: Entry | None = decode_entry(data)
+    except PeerError:
+        expected = None
+    if expected is None:
+        with pytest.raises(PeerError):
+            decoder_at(3, 0x4320).feed(unit([data]))
+    else:
+        [message] = decoder_at(3, 0x4320).feed(unit([data]))
+        assert list(message.entries) == [expected]
+        assert message.entries[0].encoded == b""
+
+
+def decoder_at(term: int, index: int) -> AppendDecoder:
+    """One that has read up to here."""
+    decoder = AppendDecoder(ME, PEER)
+    decoder.feed(AppendEncoder().encode(append(term, term, index, [], 0)))
+    return decoder
+
+
+def unit(entries: list[bytes]) -> bytes:
+    """The unit that says these entries."""
+    parts = [b"".join((len(entry).to_bytes(8, "big"), entry)) for entry in entries]
+    return b"".join((b"\x01", len(entries).to_bytes(8, "big"), *parts, bytes(8)))
 
 
 @pytest.mark.parametrize(

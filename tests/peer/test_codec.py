@@ -13,11 +13,11 @@ from dualmode.peer.codec import (
     decode_entry,
     decode_message,
     encode_conf_state,
-    encode_entry,
     encode_message,
     encode_snapshot,
 )
 from dualmode.raft import LOCAL_MESSAGES, ConfState, Entry, EntryType, Message, MessageType, Snapshot
+from dualmode.storage.raft_entries import encode_entry
 from tests.peer import captures, strategies
 
 #: A heartbeat of a stream, captured from etcd 3.4.23 (reference 4.7).

@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from dualmode import limits
 from dualmode.errors import NoSpaceError, StorageError
+from dualmode.storage.raft_entries import EntryLike
 from dualmode.storage.wal.files import (
     Segment,
     list_segments,
@@ -35,7 +36,6 @@ from dualmode.storage.wal.records import (
     SNAPSHOT,
     STATE,
     Encoder,
-    EntryLike,
     HardState,
     LogEntry,
     encode_hard_state,

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final
 
 from google_crc32c import extend as extend_crc
 
+from dualmode.storage.raft_entries import EntryLike, encode_entries
 from dualmode.storage.varints import varint
 
 METADATA: Final = 1
@@ -35,20 +36,18 @@ SECTOR_BYTES: Final = 512
 LENGTH_FIELD: Final = struct.Struct("<Q")
 _PADDING: Final = tuple(bytes(size) for size in range(8))
 
+
+def length_field(size: int) -> bytes:
+    """What a frame begins with, for a record of this size."""
+    padding = -size & 7
+    return LENGTH_FIELD.pack((0x80 | padding) << 56 | size if padding else size)
+
+
+#: Of records as long as most are.
+_SHORT_BYTES: Final = 1024
+_LENGTHS: Final = tuple(length_field(size) for size in range(_SHORT_BYTES))
+
 HardState = tuple[int, int, int]  #: term, vote, commit
-
-
-class EntryLike(Protocol):
-    """What `append` needs of a Raft entry."""
-
-    @property
-    def type(self) -> Any: ...
-    @property
-    def term(self) -> int: ...
-    @property
-    def index(self) -> int: ...
-    @property
-    def data(self) -> bytes | None: ...
 
 
 @dataclass(slots=True)
@@ -59,13 +58,8 @@ class LogEntry:
     term: int
     index: int
     data: bytes
-
-
-def encode_entry(entry: EntryLike) -> bytes:
-    """`raftpb.Entry { Type = 1, Term = 2, Index = 3, Data = 4 }`; empty data is left out."""
-    data = entry.data
-    head = b"".join((b"\x08", varint(int(entry.type)), b"\x10", varint(entry.term), b"\x18", varint(entry.index)))
-    return head + b"\x22" + varint(len(data)) + data if data else head
+    #: See `storage.raft_entries`.
+    encoded: bytes = field(default=b"", compare=False, repr=False)
 
 
 def encode_hard_state(state: HardState) -> bytes:
@@ -86,9 +80,7 @@ def frame(record_type: int, crc: int, data: bytes | None) -> bytes:
     if data is not None:
         record += b"\x1a" + varint(len(data)) + data
     size = len(record)
-    padding = -size & 7
-    length = (0x80 | padding) << 56 | size if padding else size
-    return LENGTH_FIELD.pack(length) + record + _PADDING[padding]
+    return length_field(size) + record + _PADDING[-size & 7]
 
 
 class Encoder:
@@ -107,21 +99,12 @@ class Encoder:
         """The frames of these entries, in pieces to be joined. Hot: written out instead of calling the above."""
         pieces: list[bytes] = []
         crc = self.crc
-        pack = LENGTH_FIELD.pack
-        head_of, head = (-1, -1), b""
-        for entry in entries:
-            data = entry.data
-            if (entry.type, entry.term) != head_of:
-                head_of = (entry.type, entry.term)
-                head = b"\x08" + varint(int(entry.type)) + b"\x10" + varint(entry.term) + b"\x18"
-            body = head + varint(entry.index)
-            if data:
-                body += b"\x22" + varint(len(data)) + data
+        lengths = _LENGTHS
+        for body in encode_entries(entries):
             crc = extend_crc(crc, body)
-            record = b"\x08\x02\x10" + varint(crc) + b"\x1a" + varint(len(body)) + body
+            record = b"\x08\x02\x10%b\x1a%b%b" % (varint(crc), varint(len(body)), body)
             size = len(record)
-            padding = -size & 7
-            pieces += (pack((0x80 | padding) << 56 | size if padding else size), record, _PADDING[padding])
+            pieces += (lengths[size] if size < _SHORT_BYTES else length_field(size), record, _PADDING[-size & 7])
         self.crc = crc
         return pieces
 

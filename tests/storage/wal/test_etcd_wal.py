@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from dualmode.api import etcdserverpb, raftpb
+from dualmode.storage.raft_entries import encode_entry
 from dualmode.storage.wal import LogEntry, WriteAheadLog
 from dualmode.storage.wal import records as wal_records
 from dualmode.storage.wal.files import list_segments
@@ -61,7 +62,7 @@ def test_a_log_of_etcd(tmp_path: Path) -> None:
         message = raftpb.Entry(Type=entry.type, Term=entry.term, Index=entry.index)
         if entry.data:
             message.Data = entry.data
-        assert wal_records.encode_entry(entry) == message.SerializeToString()
+        assert encode_entry(entry) == message.SerializeToString()
         if entry.type == 0 and entry.data:
             with contextlib.suppress(DecodeError):  # etcd's own settings are requests of its second version
                 request = etcdserverpb.InternalRaftRequest.FromString(entry.data)

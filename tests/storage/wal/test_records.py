@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualmode.api import raftpb, walpb
+from dualmode.storage.raft_entries import encode_entry
 from dualmode.storage.varints import varint
 from dualmode.storage.wal import records
-from dualmode.storage.wal.records import Encoder, LogEntry, encode_entry, encode_hard_state, encode_snapshot
+from dualmode.storage.wal.records import Encoder, LogEntry, encode_hard_state, encode_snapshot
 from dualmode.storage.wal.replay import Replay
 from dualmode.storage.wal.scan import (
     Damage,
