@@ -404,12 +404,16 @@ LOG_SNAPSHOT_ENTRIES: Final = 30_000
 
 #: Member ids whose varints are kept.
 REMEMBERED_MEMBERS: Final = 256
+#: Entries of one append that we send (etcd's maxSizePerMsg).
+APPEND_BYTES: Final = 1 * MIB
 #: etcd's bound of one message on a stream between members.
 PEER_MESSAGE_BYTES: Final = 512 * MIB
 #: Entries of one append on a stream: Raft sends 1 MiB at a time, of entries that take at least eight bytes here.
 PEER_APPEND_ENTRIES: Final = 1 << 20
 #: Message part of a snapshot between members (etcd 3.6.14): the JSON of the membership, not the database.
 PEER_SNAPSHOT_MESSAGE_BYTES: Final = 64 * MIB
+#: Head of a chunk on a stream between members: its size, and extensions that nobody is known to send.
+PEER_CHUNK_HEAD_BYTES: Final = 256
 #: etcd's bound of a pipeline body is its memory; this is one append of the largest kind with room to spare.
 PEER_PIPELINE_BYTES: Final = 64 * MIB
 #: What a peer that does not read may have waiting before messages to it are dropped: some appends of 1 MiB.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dualmode import limits, log
+from dualmode.member.merging import merged
 from dualmode.raft import Message, MessageType, RaftError, RawNode
 
 _log = log.get("raft")
@@ -44,6 +45,8 @@ class PeerExchange:
         #: Hears of every snapshot that has been reported on.
         self.on_snapshot_reported: Callable[[int], None] = lambda member_id: None
         self.dropped = 0
+        #: (term, index) of the last acknowledgement to each member since the last tick.
+        self._acknowledged: dict[int, tuple[int, int]] = {}
 
     @property
     def has_arrived(self) -> bool:
@@ -92,15 +95,32 @@ class PeerExchange:
             else:
                 node.report_snapshot(member_id, ok)
 
-    def send(self, messages: list[Message]) -> None:
-        """Sends what a Ready says must be sent."""
-        for message in messages:
-            if message.type is MessageType.SNAPSHOT:
-                break
-        else:
-            self.peers.send(messages)
-            return
-        self.peers.send([message for message in messages if message.type is not MessageType.SNAPSHOT])
-        for message in messages:
+    def tick(self) -> None:
+        """Time has passed: an acknowledgement of before may have been lost, so it is given again."""
+        self._acknowledged.clear()
+
+    def send(self, messages: Sequence[Message], commit_moved: bool = False) -> bool:
+        """Sends what a Ready says must be sent, with no more messages than it takes; returns whether it was anything.
+
+        `commit_moved`: the same Ready brings a new commit index.
+        """
+        to_peers: list[Message] = []
+        for message in merged(messages):
             if message.type is MessageType.SNAPSHOT:
                 self.send_snapshot(message)
+            elif message.type is not MessageType.APPEND_RESPONSE or not self._says_nothing(message, commit_moved):
+                to_peers.append(message)
+        if to_peers:
+            self.peers.send(to_peers)
+        return bool(to_peers)
+
+    def _says_nothing(self, message: Message, commit_moved: bool) -> bool:
+        """Whether the leader has this acknowledgement already: where an append brought nothing but a commit index, an
+        answer tells it nothing. One that it waits for, because an answer was lost, it gets after the next tick: it
+        asks again with its heartbeats."""
+        if message.reject:
+            return False
+        said = message.term, message.index
+        known = self._acknowledged.get(message.to)
+        self._acknowledged[message.to] = said
+        return commit_moved and known == said

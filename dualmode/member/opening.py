@@ -192,7 +192,7 @@ def make_node(opened: OpenMember, election_ticks: int, pre_vote: bool, random_ti
         election_ticks=election_ticks,
         heartbeat_ticks=1,
         applied=opened.log_snapshot.index,
-        max_message_bytes=1 << 20,
+        max_message_bytes=limits.APPEND_BYTES,
         max_inflight_messages=512,
         check_quorum=True,
         pre_vote=pre_vote,

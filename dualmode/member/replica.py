@@ -194,6 +194,7 @@ class Replica:
             if self.is_leader and before and now - before > 2 * self._tick_seconds:
                 self.counters.late_heartbeats += 1
             self.node.tick()
+            self.exchange.tick()
         if self.exchange.has_arrived:
             self.exchange.take_in()
         intake = self.intake
@@ -213,7 +214,7 @@ class Replica:
         self._note_term(ready)
         messages, is_leading = ready.messages, self.node.state is StateType.LEADER
         if messages and is_leading:
-            self._send(messages)
+            self._send(ready)
         if ready.snapshot is not None:
             await self.install(ready, ready.snapshot)
         else:
@@ -222,7 +223,7 @@ class Replica:
         # A vote, or a word that counts toward a quorum, must not leave before a change of who counts has been applied.
         waits = not is_leading and changes_members(ready.committed_entries)
         if messages and not is_leading and not waits:
-            self._send(messages)
+            self._send(ready)
         for state in ready.read_states:
             self.intake.reads.on_index(state.context, state.index)
         if ready.committed_entries:
@@ -230,12 +231,12 @@ class Replica:
         elif ready.read_states:
             self.applying.serve_reads()
         if waits:
-            self._send(messages)
+            self._send(ready)
         self._finish(ready, trace)
 
-    def _send(self, messages: list[Message]) -> None:
-        self.exchange.send(messages)
-        self._flush()
+    def _send(self, ready: Ready) -> None:
+        if self.exchange.send(ready.messages, commit_moved=ready.hard_state is not None):
+            self._flush()
 
     def turn_at_once(self, reader: object) -> None:
         """The same without the task, when a client is alone with us: called at the end of a read of its connection,

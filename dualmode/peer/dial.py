@@ -1,6 +1,7 @@
 """Does: asks a peer for one of its streams, and reads it: a GET over HTTP/1.1 whose answer does not end.
 
 On h11 and a wire of our own rather than through a library for calls: what is read here is the hot path of a cluster.
+The head is read by h11, and so are bodies of other kinds; a body in chunks, which every stream is, by `chunked_body`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dualmode.edge.tls import ClientTls
 from dualmode.edge.wire import Wire
 from dualmode.errors import PeerError
 from dualmode.http.interface import Pairs
+from dualmode.peer.chunked_body import ChunkedBody
 from dualmode.urls import Url
 
 
@@ -28,8 +30,13 @@ class OpenedStream:
         self._wire = wire
         self._connection = connection
         self._is_over = False
+        self._chunked: ChunkedBody | None = None
         self.status = response.status_code
         self.fields: Pairs = tuple((bytes(name).lower(), bytes(value)) for name, value in response.headers)
+        if self.status == 200 and self.get(b"transfer-encoding") is not None:  # h11 refuses any but "chunked"
+            self._chunked = ChunkedBody()
+            #: What has come behind the head.
+            self._begin = connection.trailing_data[0]
 
     def get(self, name: bytes) -> bytes | None:
         """The first value under a lower-case name."""
@@ -38,6 +45,8 @@ class OpenedStream:
     async def read(self) -> bytes:
         """Some bytes of the body, all that have come; b"" at its end. Raises `PeerError` and `OSError`. How long a
         peer may be silent is for the caller to say: a scope for each read would cost more than the read."""
+        if self._chunked is not None:
+            return await self._read_chunks(self._chunked)
         pieces: list[bytes] = []
         while not self._is_over:
             event = _next(self._connection)
@@ -50,6 +59,15 @@ class OpenedStream:
             else:
                 await _feed(self._wire, self._connection)
         return b"".join(pieces)
+
+    async def _read_chunks(self, body: ChunkedBody) -> bytes:
+        data, self._begin = body.feed(self._begin), b""
+        while not data and not body.is_over:
+            received = await self._wire.receive()
+            if received is None:
+                raise PeerError("closed in the middle of its answer")
+            data = body.feed(received)
+        return data
 
     async def read_all(self) -> bytes:
         """A short body, as a refusal has it. Raises `trio.TooSlowError` too."""

@@ -48,7 +48,7 @@ def encode_entries(entries: Sequence[EntryLike]) -> list[bytes]:
         encoded = entry.encoded
         if not encoded:
             index, data = entry.index, entry.data
-            if index < 0x4000 or not data or entry.type:
+            if not data or entry.type:
                 encoded = encode_entry(entry)
             else:
                 if entry.term != term_of:
@@ -57,7 +57,8 @@ def encode_entries(entries: Sequence[EntryLike]) -> list[bytes]:
                 if index >> 14 != high_of:
                     high_of = index >> 14
                     high = varint(high_of)
-                encoded = b'%b%b%b"%b%b' % (head, LOW_BITS[index & 0x3FFF], high, varint(len(data)), data)
+                low = LOW_BITS[index & 0x3FFF] + high if high_of else varint(index)
+                encoded = b'%b%b"%b%b' % (head, low, varint(len(data)), data)
             entry.encoded = encoded
         found.append(encoded)
     return found
