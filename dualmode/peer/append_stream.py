@@ -170,12 +170,12 @@ class AppendDecoder:
             encoded = unit[start:end]
             if index >> 14 != high_of:
                 high_of = index >> 14
-                high = b'%b"' % varint(high_of) if high_of else b""
-            begin = lead + LOW_BITS[index & 0x3FFF] + high
+                high = varint(high_of)
+            begin = b'%b%b%b"' % (lead, LOW_BITS[index & 0x3FFF], high) if high_of else b'%b%b"' % (lead, varint(index))
             length_at = len(begin)
             size = end - start - length_at  # of the data and its length, a varint of one byte or of two
             size -= 1 if size <= 0x80 else 2
-            if 0 < size < 0x4000 and high and encoded.startswith(begin):
+            if 0 < size < 0x4000 and encoded.startswith(begin):
                 length = varint(size)
                 if encoded.startswith(length, length_at):
                     entries.append(Entry(_NORMAL, term, index, encoded[length_at + len(length) :], encoded))
