@@ -9,11 +9,10 @@ either, since what is sent says all of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from dualmode import limits
-from dualmode.raft import Message, MessageType
+from dualmode.raft import Entry, Message, MessageType
 
 _APPEND: Final = MessageType.APPEND
 _ACKNOWLEDGEMENT: Final = MessageType.APPEND_RESPONSE
@@ -58,8 +57,22 @@ def _both(first: Message, second: Message) -> Message | None:
     if not entries:
         return second if second.commit >= first.commit else None
     if not second.entries:
-        return replace(first, commit=max(first.commit, second.commit))
+        return _append(first, entries, second)
     size = sum([len(entry.data) for entry in entries]) + sum([len(entry.data) for entry in second.entries])
     if size > limits.APPEND_BYTES:
         return None
-    return replace(first, entries=[*entries, *second.entries], commit=max(first.commit, second.commit))
+    return _append(first, [*entries, *second.entries], second)
+
+
+def _append(first: Message, entries: Sequence[Entry], second: Message) -> Message:
+    """From where the first begins, with the later commit index."""
+    return Message(
+        _APPEND,
+        to=first.to,
+        sender=first.sender,
+        term=first.term,
+        log_term=first.log_term,
+        index=first.index,
+        entries=entries,
+        commit=max(first.commit, second.commit),
+    )

@@ -10,6 +10,7 @@ remember the rest. Each unit begins with one byte:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,12 +19,13 @@ from dualmode.errors import PeerError
 from dualmode.peer.codec import decode_entry, decode_message, encode_message
 from dualmode.raft import Entry, EntryType, Message, MessageType
 from dualmode.storage.raft_entries import encode_entries
-from dualmode.storage.varints import LOW_BITS, varint
+from dualmode.storage.varints import LOW_BITS, SMALL, varint
 
 _BEAT: Final = 0
 _ENTRIES: Final = 1
 _MESSAGE: Final = 2
 _NUMBER: Final = 8
+_read_number: Final = struct.Struct(">Q").unpack_from
 _NORMAL: Final = EntryType.NORMAL
 
 
@@ -133,7 +135,7 @@ class AppendDecoder:
             if end + _NUMBER > available:
                 _check_size(end)
                 return 0
-            size = int.from_bytes(source[start + end : start + end + _NUMBER], "big")
+            size = _read_number(source, start + end)[0]
             if end + size > available:
                 _check_size(end + size)
                 return 0
@@ -170,15 +172,14 @@ class AppendDecoder:
             encoded = unit[start:end]
             if index >> 14 != high_of:
                 high_of = index >> 14
-                high = varint(high_of)
-            begin = b'%b%b%b"' % (lead, LOW_BITS[index & 0x3FFF], high) if high_of else b'%b%b"' % (lead, varint(index))
-            length_at = len(begin)
-            size = end - start - length_at  # of the data and its length, a varint of one byte or of two
+                high = varint(high_of) + b'"'
+            begin = lead + (LOW_BITS[index & 0x3FFF] + high if high_of else SMALL[index] + b'"')
+            size = end - start - len(begin)  # of the data and its length, a varint of one byte or of two
             size -= 1 if size <= 0x80 else 2
-            if 0 < size < 0x4000 and encoded.startswith(begin):
-                length = varint(size)
-                if encoded.startswith(length, length_at):
-                    entries.append(Entry(_NORMAL, term, index, encoded[length_at + len(length) :], encoded))
+            if 0 < size < 0x4000:
+                begin += SMALL[size]
+                if encoded.startswith(begin):
+                    entries.append(Entry(_NORMAL, term, index, encoded[len(begin) :], encoded))
                     continue
             entries.append(decode_entry(encoded))
         return entries

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from dualmode import limits
 from dualmode.api import raftpb
-from dualmode.errors import PeerError, StorageError
+from dualmode.errors import PeerError
 from dualmode.raft import (
     LOCAL_MESSAGES,
     ConfState,
@@ -25,12 +25,11 @@ from dualmode.raft import (
     SnapshotMetadata,
 )
 from dualmode.storage.raft_entries import encode_entries
-from dualmode.storage.varints import read_varint, varint
+from dualmode.storage.varints import varint
 
 #: By number; a number that is none of theirs raises KeyError.
 _ENTRY_TYPES: Final = {kind.value: kind for kind in EntryType}
 _MESSAGE_TYPES: Final = {kind.value: kind for kind in MessageType}
-_UINT64: Final = (1 << 64) - 1
 #: Field 9 of a message that carries no snapshot: an empty configuration, index 0, term 0.
 _NO_SNAPSHOT: Final = b"\x4a\x0a\x12\x08\x0a\x02\x28\x00\x10\x00\x18\x00"
 
@@ -81,50 +80,8 @@ def encode_message(message: Message) -> bytes:
     return b"".join(parts)
 
 
-#: Of a forwarded proposal: term, log term and index behind the two members, and all that stands behind its entries.
-_PROPOSAL: Final = b"\x08\x02\x10"
-_PROPOSAL_MIDDLE: Final = b"\x20\x00\x28\x00\x30\x00"
-_PROPOSAL_END: Final = b"\x40\x00" + _NO_SNAPSHOT + b"\x50\x00\x58\x00"
-#: Of an entry that has no place in a log yet.
-_PROPOSED: Final = b'\x08\x00\x10\x00\x18\x00"'
-
-
-def _plain_proposal(data: bytes) -> Message | None:
-    """What a leader reads most when clients ask followers: proposals passed on, plain data each, written as etcd's
-    encoder and ours write them. None for everything else, which protobuf reads."""
-    entries: list[Entry] = []
-    behind = len(data) - len(_PROPOSAL_END)
-    try:
-        to, position = read_varint(data, 3)
-        if data[position] != 0x18:
-            return None
-        sender, position = read_varint(data, position + 1)
-        if not data.startswith(_PROPOSAL_MIDDLE, position) or not data.endswith(_PROPOSAL_END):
-            return None
-        position += len(_PROPOSAL_MIDDLE)
-        while position < behind:
-            if data[position] != 0x3A:
-                return None
-            length, position = read_varint(data, position + 1)
-            end = position + length
-            if not data.startswith(_PROPOSED, position):
-                return None
-            length, position = read_varint(data, position + len(_PROPOSED))
-            if position + length != end or end > behind or not length:
-                return None
-            entries.append(Entry(EntryType.NORMAL, 0, 0, data[position:end]))
-            position = end
-    except (IndexError, StorageError):
-        return None
-    if position != behind or to > _UINT64 or sender > _UINT64:
-        return None
-    return Message(MessageType.PROPOSAL, to=to, sender=sender, entries=entries)
-
-
 def decode_message(data: bytes) -> Message:
     """Raises `PeerError` for what is no message, or one of a kind that members do not send each other."""
-    if data.startswith(_PROPOSAL) and (proposal := _plain_proposal(data)) is not None:
-        return proposal
     try:
         read = raftpb.Message.FromString(data)
         kind = _MESSAGE_TYPES[read.type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from dualmode.raft import elections, restoring
@@ -14,8 +13,24 @@ from dualmode.raft.types import NONE, Message, MessageType, ReadState
 
 
 def _forward(core: Core, message: Message) -> None:
-    """To the leader, in the name of whoever asked. A copy: the message may be shared with its sender."""
-    core.send(replace(message, to=core.leader, term=0))
+    """To the leader, in the name of whoever asked. A copy, without its term: the message may be
+    shared with its sender."""
+    core.send(
+        Message(
+            message.type,
+            to=core.leader,
+            sender=message.sender,
+            log_term=message.log_term,
+            index=message.index,
+            entries=message.entries,
+            commit=message.commit,
+            vote=message.vote,
+            snapshot=message.snapshot,
+            reject=message.reject,
+            reject_hint=message.reject_hint,
+            context=message.context,
+        )
+    )
 
 
 def handle_proposal(core: Core, message: Message) -> None:

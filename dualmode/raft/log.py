@@ -175,6 +175,8 @@ class Log:
 
     def find_conflict(self, entries: Sequence[Entry]) -> int:
         """Index of the first entry that this log does not have, or has with another term; 0 if it has all."""
+        if entries and entries[0].index > self.last_index():
+            return entries[0].index  # the usual case: all of them are new
         for entry in entries:
             if not self.matches(entry.index, entry.term):
                 if entry.index <= self.last_index():

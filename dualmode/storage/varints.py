@@ -22,18 +22,18 @@ def _encode(number: int) -> bytes:
     return bytes(encoded)
 
 
-#: Lengths, versions and young revisions: nearly every varint of a KeyValue is in here.
-_SMALL: Final = tuple(_encode(number) for number in range(1 << 14))
+#: By number. Lengths, versions and young revisions: nearly every varint of a KeyValue is in here.
+SMALL: Final = tuple(_encode(number) for number in range(1 << 14))
 
 
 def varint(number: int) -> bytes:
     """The varint of an int64 or uint64 (protobuf encoding, "Base 128 Varints")."""
     if 0 <= number < 0x4000:
-        return _SMALL[number]
+        return SMALL[number]
     if 0 < number < 0x1000_0000:
-        return LOW_BITS[number & 0x3FFF] + _SMALL[number >> 14]
+        return LOW_BITS[number & 0x3FFF] + SMALL[number >> 14]
     if 0 < number < 0x400_0000_0000:  # checksums
-        return LOW_BITS[number & 0x3FFF] + LOW_BITS[number >> 14 & 0x3FFF] + _SMALL[number >> 28]
+        return LOW_BITS[number & 0x3FFF] + LOW_BITS[number >> 14 & 0x3FFF] + SMALL[number >> 28]
     return _encode(number)
 
 

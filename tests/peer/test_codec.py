@@ -1,7 +1,6 @@
 """Raft messages as bytes: against protobuf's own library, and against what etcd was seen to send."""
 
 import contextlib
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -77,39 +76,6 @@ def test_snapshots(snapshot: Snapshot) -> None:
         snapshot.metadata.index,
         snapshot.metadata.term,
     )
-
-
-@given(
-    st.lists(st.sampled_from([1, 100, 127, 128, 129, 20000]), min_size=1, max_size=4),
-    strategies.numbers,
-    strategies.numbers,
-    st.integers(0, 400),
-    st.integers(0, 255),
-)
-def test_a_forwarded_proposal_is_read_as_protobuf_reads_it(
-    sizes: list[int], to: int, sender: int, position: int, byte: int
-) -> None:
-    """Also with any byte changed: what is not exactly the usual goes the long way."""
-    entries = [Entry(data=b"d" * size) for size in sizes]
-    data = encode_message(Message(MessageType.PROPOSAL, to=to, sender=sender, entries=entries))
-    assert decode_message(data) == Message(MessageType.PROPOSAL, to=to, sender=sender, entries=entries)
-    changed = bytearray(data)
-    changed[position % len(changed)] = byte
-    assert outcome(decode_message, bytes(changed)) == outcome(decode_by_protobuf, bytes(changed))
-    assert outcome(decode_message, data[:-position]) == outcome(decode_by_protobuf, data[:-position])
-
-
-def decode_by_protobuf(data: bytes) -> Message:
-    """A field of no meaning in front, with which it is not the usual any more."""
-    return decode_message(b"\xf8\x07\x00" + data)
-
-
-def outcome(decode: Callable[[bytes], Message], data: bytes) -> Message | None:
-    """None: refused."""
-    try:
-        return decode(data)
-    except PeerError:
-        return None
 
 
 @given(st.binary(max_size=60))

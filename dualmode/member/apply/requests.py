@@ -146,12 +146,34 @@ def _plain_put(data: bytes) -> Decoded | None:
         end = start + length
         if data[end : end + 2] != _HEADER_TAG or len(data) != end + 3 + data[end + 2] or data[end + 3] != 0x08:
             return None
-        request_id, behind = read_varint(data, end + 4)
+        request_id, behind = _read_id(data, end + 4)
     except (IndexError, StorageError):
         return None
     if behind != len(data):
         return None
-    return Decoded(PUT, etcdserverpb.PutRequest.FromString(data[start:end]), request_id & _UINT64)
+    return Decoded(PUT, etcdserverpb.PutRequest.FromString(data[start:end]), request_id)
+
+
+#: What the high bytes of request ids stand for, by those bytes: see `_read_id`.
+_high_parts: dict[bytes, int] = {}
+_HIGH_PARTS: Final = 64
+
+
+def _read_id(data: bytes, position: int) -> tuple[int, int]:
+    """The request id that ends the data, and where it ends. Ids of one member differ in their two low bytes; the other
+    eight are known from the one before. Raises as `read_varint` does."""
+    low, next_low = data[position], data[position + 1]
+    if low > 0x7F and next_low > 0x7F:
+        high = _high_parts.get(data[position + 2 :])
+        if high is not None:
+            return high | (next_low & 0x7F) << 7 | low & 0x7F, len(data)
+    number, behind = read_varint(data, position)
+    number &= _UINT64
+    if low > 0x7F and next_low > 0x7F and behind == len(data):
+        if len(_high_parts) >= _HIGH_PARTS:
+            _high_parts.clear()
+        _high_parts[data[position + 2 :]] = number & ~0x3FFF
+    return number, behind
 
 
 def _of_legacy(request: Any | None, request_id: int) -> Decoded:

@@ -22,7 +22,7 @@ from typing import Final
 from google_crc32c import extend as extend_crc
 
 from dualmode.storage.raft_entries import EntryLike, encode_entries
-from dualmode.storage.varints import varint
+from dualmode.storage.varints import LOW_BITS, SMALL, varint
 
 METADATA: Final = 1
 ENTRY: Final = 2
@@ -102,7 +102,12 @@ class Encoder:
         lengths = _LENGTHS
         for body in encode_entries(entries):
             crc = extend_crc(crc, body)
-            record = b"\x08\x02\x10%b\x1a%b%b" % (varint(crc), varint(len(body)), body)
+            length = len(body)
+            if crc >= 0x1000_0000 and length < 0x4000:  # nearly always: a number of five bytes, and one of at most two
+                low, middle, high = LOW_BITS[crc & 0x3FFF], LOW_BITS[crc >> 14 & 0x3FFF], SMALL[crc >> 28]
+                record = b"\x08\x02\x10%b%b%b\x1a%b%b" % (low, middle, high, SMALL[length], body)
+            else:
+                record = b"\x08\x02\x10%b\x1a%b%b" % (varint(crc), varint(length), body)
             size = len(record)
             pieces += (lengths[size] if size < _SHORT_BYTES else length_field(size), record, _PADDING[-size & 7])
         self.crc = crc

@@ -29,6 +29,21 @@ def test_a_put_comes_back_as_it_went(key: bytes, value: int, request_id: int) ->
     assert requests.decode(requests.encode(requests.PUT, request.SerializeToString(), 77)).request == request
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2**14, 2**40, 2**63, 2**64 - 2**14]), st.integers(0, 2**14 - 1)), max_size=8
+    ),
+)
+def test_ids_that_have_their_high_bytes_in_common(parts: list[tuple[int, int]]) -> None:
+    """Each is read by itself, whatever was read before; bits above the sixty-fourth are no part of it."""
+    for high, low in parts:
+        request_id = high + low
+        assert requests.decode(requests.encode(requests.PUT, PUT, request_id)).request_id == request_id
+        longer = requests.encode(requests.PUT, PUT, 2**64 - 1)
+        longer = longer[:-1] + bytes((longer[-1] | 0x7E,))
+        assert requests.decode(longer).request_id == 2**64 - 1
+
+
 def test_a_put_for_somebody_keeps_its_caller() -> None:
     decoded = requests.decode(requests.encode(requests.PUT, PUT, 300, Caller("root", 5)))
     assert (decoded.request_id, decoded.caller) == (300, Caller("root", 5))
