@@ -7,6 +7,7 @@ from collections.abc import Callable
 import trio
 
 from dualmode import limits
+from dualmode.edge.outbox import Outbox
 from dualmode.member.apply.passes import Passes
 from dualmode.member.reads import LinearizableReads
 from dualmode.member.replica_counters import ReplicaCounters
@@ -24,13 +25,13 @@ class Applying:
         passes: Passes,
         reads: LinearizableReads,
         counters: ReplicaCounters,
-        flush: Callable[[], None],
+        outbox: Outbox,
     ) -> None:
         self._store = store
         self._passes = passes
         self._reads = reads
         self._counters = counters
-        self._flush = flush
+        self._outbox = outbox
         self._moved = Signal()
         #: Called after each pass with the applied index and its term.
         self.on_applied: Callable[[int, int], None] = lambda index, term: None
@@ -44,6 +45,7 @@ class Applying:
 
     def apply(self, entries: list[Entry]) -> None:
         """One pass; then everybody is answered who waited for it."""
+        self._outbox.is_gathering = True
         self._passes.run(entries)
         store = self._store
         self._counters.applied_index = entries[-1].index
@@ -51,7 +53,7 @@ class Applying:
         for read in self._reads.applied(store.applied_index):
             read.serve()
         self.on_applied(store.applied_index, store.applied_term)
-        self._flush()
+        self._outbox.flush()
 
     def installed(self, conf_state: ConfState) -> None:
         """The store is now what a snapshot from the leader said."""
@@ -61,9 +63,10 @@ class Applying:
 
     def serve_reads(self) -> None:
         """Answers the reads that need nothing more to be applied."""
+        self._outbox.is_gathering = True
         for read in self._reads.applied(self._store.applied_index):
             read.serve()
-        self._flush()
+        self._outbox.flush()
 
     async def wait_until(self, index: int) -> None:
         """Returns once the store has applied the entry at this index."""

@@ -104,7 +104,7 @@ class MemberCore:
             slow_apply_seconds=options.slow_apply_seconds,
             next_request_id=self.request_ids.next,
             publish=self.watch_hub.publish,
-            flush=self.outbox.flush,
+            outbox=self.outbox,
             free_space=FreeSpace(options.data_dir, options.free_space_bytes),
         )
 

@@ -99,8 +99,8 @@ class PeerExchange:
         """Time has passed: an acknowledgement of before may have been lost, so it is given again."""
         self._acknowledged.clear()
 
-    def send(self, messages: Sequence[Message], commit_moved: bool = False) -> bool:
-        """Sends what a Ready says must be sent, with no more messages than it takes; returns whether it was anything.
+    def send(self, messages: Sequence[Message], commit_moved: bool = False) -> None:
+        """Sends what a Ready says must be sent, with no more messages than it takes.
 
         `commit_moved`: the same Ready brings a new commit index.
         """
@@ -112,7 +112,6 @@ class PeerExchange:
                 to_peers.append(message)
         if to_peers:
             self.peers.send(to_peers)
-        return bool(to_peers)
 
     def _says_nothing(self, message: Message, commit_moved: bool) -> bool:
         """Whether the leader has this acknowledgement already: where an append brought nothing but a commit index, an

@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from dualmode import errors, limits, log
+from dualmode.edge.outbox import Outbox
 from dualmode.member.apply.applier import Applier
 from dualmode.member.apply.passes import Passes
 from dualmode.member.applying import Applying
@@ -65,7 +66,7 @@ class Replica:
         slow_apply_seconds: float,
         next_request_id: Callable[[], int],
         publish: Callable[[list[Commit]], None],
-        flush: Callable[[], None],
+        outbox: Outbox,
         free_space: FreeSpace,
     ) -> None:
         self.node = node
@@ -75,7 +76,7 @@ class Replica:
         self._log_writer = log_writer
         self._tick_seconds = tick_seconds
         self._slow_apply_seconds = slow_apply_seconds
-        self._flush = flush
+        self._outbox = outbox
         self.free_space = free_space
         self.leadership = Leadership(node)
         #: What services call, and what waits.
@@ -86,12 +87,12 @@ class Replica:
             request_timeout_seconds=request_timeout_seconds,
             max_request_bytes=max_request_bytes,
             next_request_id=next_request_id,
-            flush=flush,
+            flush=outbox.flush,
             wake=self._wake_up,
         )
         self._passes = Passes(node, conf_state, applier, intake.waiting, intake.changes, publish)
         #: What is committed reaches the store here.
-        self.applying = Applying(store, self._passes, intake.reads, counters, flush)
+        self.applying = Applying(store, self._passes, intake.reads, counters, outbox)
         self._wake = trio.Event()
         #: What the transport and the node say to each other.
         self.exchange = PeerExchange(node, self._wake_up)
@@ -235,8 +236,9 @@ class Replica:
         self._finish(ready, trace)
 
     def _send(self, ready: Ready) -> None:
-        if self.exchange.send(ready.messages, commit_moved=ready.hard_state is not None):
-            self._flush()
+        self._outbox.is_gathering = True
+        self.exchange.send(ready.messages, commit_moved=ready.hard_state is not None)
+        self._outbox.flush()
 
     def turn_at_once(self, reader: object) -> None:
         """The same without the task, when a client is alone with us: called at the end of a read of its connection,

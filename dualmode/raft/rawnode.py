@@ -229,7 +229,7 @@ class RawNode:
     def has_ready(self) -> bool:
         core = self.core
         unstable = core.log.unstable
-        hard = core.hard_state()
+        hard = core.term, core.vote, core.log.commit
         return bool(
             core.messages
             or core.messages_after_append
@@ -237,7 +237,7 @@ class RawNode:
             or unstable.in_progress < unstable.offset + len(unstable.entries)
             or (hard != self._shown_hard and hard != EMPTY_HARD_STATE)
             or core.log.has_next_committed(allow_unstable=not core.config.async_storage_writes)
-            or core.soft_state() != self._shown_soft
+            or (core.leader, core.state) != self._shown_soft
             or unstable.next_snapshot() is not None
         )
 
