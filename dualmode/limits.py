@@ -18,6 +18,8 @@ GRPC_OVERHEAD_BYTES: Final = 512 * KIB
 MAX_TXN_OPERATIONS: Final = 128
 #: etcd refuses longer leases: 9e9 seconds still fits a Go duration.
 MAX_LEASE_TTL_SECONDS: Final = 9_000_000_000
+#: Requests of keep-alive streams that are remembered, with their answers: some two hundred bytes each.
+REMEMBERED_KEEP_ALIVES: Final = 16_384
 #: etcd's `--max-learners`: members that get everything and decide nothing.
 MAX_LEARNERS: Final = 1
 #: etcd's back-pressure: further proposals are refused ("too many requests") while apply lags this far behind.
@@ -73,6 +75,8 @@ HTTP2_HEADER_TABLE_BYTES: Final = 4 * KIB
 #: (CVE-2023-44487). A budget refilled by finished streams.
 HTTP2_RESET_BUDGET: Final = 1000
 #: Frames that cost us work and carry nothing (PING, SETTINGS, empty DATA, PRIORITY, WINDOW_UPDATE on closed streams)
+#: DATA frames of one stream and one read become one event up to this size.
+JOINED_DATA_BYTES: Final = 2 * KIB
 #: between two frames that carry something: the 2019 floods.
 HTTP2_IDLE_FRAMES_BUDGET: Final = 10_000
 #: A peer that does not acknowledge our SETTINGS in this time is not speaking HTTP/2 (RFC 9113 section 6.5.3).

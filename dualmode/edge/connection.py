@@ -180,6 +180,9 @@ class Connection:
                     sink = head.route.serve(self, stream_id, head, event.body)
                     if sink is not None:
                         self._sinks[stream_id] = sink
+                elif type(event) is DataReceived and (sink := self._sinks.get(event.stream_id)) is not None:
+                    self._serving = event.stream_id
+                    sink.on_data(event.data, event.flow_bytes)
                 else:
                     self._serving = getattr(event, "stream_id", 0)
                     self._handle_rarer(event)
@@ -188,12 +191,8 @@ class Connection:
 
     def _handle_rarer(self, event: Event) -> None:
         match event:
-            case DataReceived(stream_id, data, flow_bytes):
-                sink = self._sinks.get(stream_id)
-                if sink is not None:
-                    sink.on_data(data, flow_bytes)
-                else:
-                    self.acknowledge(stream_id, flow_bytes)  # nobody wants it, but it counts against the window
+            case DataReceived(stream_id, _, flow_bytes):
+                self.acknowledge(stream_id, flow_bytes)  # nobody wants it, but it counts against the window
             case RequestStarted(stream_id, head):
                 sink = head.route.serve(self, stream_id, head, b"")
                 if sink is not None:

@@ -74,6 +74,11 @@ class ServerStream(Protocol):
         """The next request message, None once the client has half-closed; raises `RpcError` CANCELLED when the client
         is gone."""
 
+    def answer_at_once(self, answer: Callable[[list[bytes]], int]) -> None:
+        """From now on messages that arrive while `receive` waits are offered here first: a handler that can answer
+        without waiting for anything need not be woken. `answer` says how many it has answered, from the first on; the
+        others are received as usual. It must not raise. Where that is of no use, nothing is offered."""
+
     def send_frames(self, data: bytes, count: int) -> None:
         """So many messages, framed as gRPC does it: as `send_now` with each of them, for less."""
 

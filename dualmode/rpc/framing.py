@@ -133,6 +133,20 @@ class Unframer:
         """What was fed and not yet taken."""
         return len(self._buffer)
 
+    def whole(self, data: bytes) -> list[bytes]:
+        """The messages of a piece of the body that is nothing but whole, plain messages; none for any other piece,
+        which is then to be fed. Only while nothing is buffered."""
+        found: list[bytes] = []
+        position, end = 0, len(data)
+        while end - position >= PREFIX_BYTES:
+            flag, length = _PREFIX.unpack_from(data, position)
+            position += PREFIX_BYTES
+            if flag or length > self._limit_bytes or position + length > end:
+                return []
+            found.append(data[position : position + length])
+            position += length
+        return found if position == end else []
+
     def take(self) -> bytes | None:
         """The next message, None if more has to come first. Raises `RpcError`; after that the body is of no use."""
         buffer = self._buffer

@@ -6,6 +6,7 @@ Both carriers put their own splitter in: gRPC frames, or JSON values one after t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -23,6 +24,8 @@ class Splitter(Protocol):
 
     def feed(self, data: bytes) -> None: ...
 
+    def whole(self, data: bytes) -> list[bytes]: ...
+
     def take(self) -> bytes | None: ...
 
     def check_end(self) -> None: ...
@@ -35,7 +38,18 @@ class Inbox:
     taken, or when somebody waits for the rest of that message (which is bounded by the splitter's own limit).
     """
 
-    __slots__ = ("_arrived", "_has_ended", "_held_bytes", "_link", "_splitter", "_stream_id", "_taken", "failure")
+    __slots__ = (
+        "_arrived",
+        "_has_ended",
+        "_held_bytes",
+        "_left",
+        "_link",
+        "_splitter",
+        "_stream_id",
+        "_taken",
+        "at_once",
+        "failure",
+    )
 
     def __init__(self, link: Link, stream_id: int, splitter: Splitter) -> None:
         self._link = link
@@ -47,12 +61,34 @@ class Inbox:
         self._arrived: trio.Event | None = None
         #: Set when nothing more can be received, ever.
         self.failure: RpcError | None = None
+        #: Offered the messages that arrive while `receive` waits; it says how many of them, from the first on, it has
+        #: answered. May not raise.
+        self.at_once: Callable[[list[bytes]], int] | None = None
+        #: Those that it has not, oldest first.
+        self._left: list[bytes] = []
 
     def feed(self, data: bytes, flow_bytes: int) -> None:
         """Body bytes from the wire."""
+        if self._offer(data, flow_bytes):
+            return
         self._splitter.feed(data)
         self._held_bytes += flow_bytes
         self._wake()
+
+    def _offer(self, data: bytes, flow_bytes: int) -> bool:
+        """Gives messages that have come whole to who can answer them at once; False: they go the usual way."""
+        if self.at_once is None or self._arrived is None or self._splitter.buffered_bytes:
+            return False
+        messages = self._splitter.whole(data)
+        if not messages:
+            return False
+        # Credited before all are taken: what may be left is less than one read brings.
+        self._link.acknowledge(self._stream_id, flow_bytes)
+        answered = self.at_once(messages)
+        if answered < len(messages):
+            self._left += messages[answered:]
+            self._wake()
+        return True
 
     def end(self) -> None:
         """The client has half-closed."""
@@ -74,7 +110,7 @@ class Inbox:
         while True:
             if self.failure is not None:
                 raise self.failure
-            message = self._take()
+            message = self._left.pop(0) if self._left else self._take()
             if message is not None:
                 await self._let_others_run()
                 return message

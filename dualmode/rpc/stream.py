@@ -109,6 +109,18 @@ class StreamBase:
             self.entry.counters.received_one(len(message))
         return message
 
+    def answer_at_once(self, answer: Callable[[list[bytes]], int]) -> None:
+        """See calls.ServerStream."""
+        received = self.entry.counters.received_one
+
+        def offered(messages: list[bytes]) -> int:
+            answered = answer(messages)
+            for message in messages[:answered]:
+                received(len(message))
+            return answered
+
+        self.inbox.at_once = offered
+
     def send_now(self, message: bytes) -> None:
         """See calls.ServerStream."""
         if self.is_open:

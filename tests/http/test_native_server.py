@@ -139,9 +139,17 @@ def test_a_streamed_request() -> None:
     head = wire.events[0].head  # type: ignore[union-attr]
     assert wire.events == [
         RequestStarted(1, head),
-        DataReceived(1, b"ab", 2),
-        DataReceived(1, b"c", 4),
+        DataReceived(1, b"abc", 6),
         StreamEnded(1, ((b"x", b"y"),)),
+    ]
+
+
+def test_small_frames_of_a_stream_are_one_event_within_a_bound() -> None:
+    wire = Wire(body_limit=STREAMED, answers=False)
+    wire.feed(OPEN, data(1, b"a"))
+    assert wire.feed(data(1, b"b"), data(1, bytes(limits.JOINED_DATA_BYTES)), data(1, b"c"), data(1, b"d")) == [
+        DataReceived(1, b"b" + bytes(limits.JOINED_DATA_BYTES), 1 + limits.JOINED_DATA_BYTES),
+        DataReceived(1, b"cd", 2),
     ]
 
 

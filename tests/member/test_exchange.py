@@ -109,3 +109,29 @@ def test_a_member_alone_sends_to_nobody() -> None:
     peers, node, _ = exchange()
     peers.send([message(), message(MessageType.SNAPSHOT)])
     assert node.told == []
+
+
+def acknowledgement(index: int, *, reject: bool = False) -> Message:
+    return Message(MessageType.APPEND_RESPONSE, sender=1, to=2, term=3, index=index, reject=reject)
+
+
+def test_an_acknowledgement_is_not_given_twice_for_a_commit_index_alone() -> None:
+    peers, _, _ = exchange()
+    peers.peers = wire = Wire()
+    peers.send([acknowledgement(5)])
+    peers.send([acknowledgement(5)], commit_moved=True)
+    assert wire.sent == [[acknowledgement(5)]]
+    peers.send([acknowledgement(6)], commit_moved=True)
+    peers.send([acknowledgement(6, reject=True)], commit_moved=True)
+    assert wire.sent[1:] == [[acknowledgement(6)], [acknowledgement(6, reject=True)]]
+
+
+def test_a_leader_that_asks_again_is_answered_again() -> None:
+    """Without a new commit index it has not heard the answer; and after a tick one is given in any case."""
+    peers, _, _ = exchange()
+    peers.peers = wire = Wire()
+    peers.send([acknowledgement(5)])
+    peers.send([acknowledgement(5)])
+    peers.tick()
+    peers.send([acknowledgement(5)], commit_moved=True)
+    assert wire.sent == [[acknowledgement(5)]] * 3

@@ -99,6 +99,15 @@ def test_what_comes_out_of_any_bytes_does_not_depend_on_the_cut(parts: list[byte
     assert outcome([wire[:cut], wire[cut:]]) == outcome([wire])
 
 
+def test_pieces_that_are_whole_messages() -> None:
+    wire = frame(b"") + frame(b"four") + frame(b"")
+    assert Unframer(None, 4).whole(wire) == [b"", b"four", b""]
+    assert Unframer(None, 4).whole(b"") == []
+    for piece in (wire[:-1], wire[:7], wire + b"\0", b"\1" + wire[1:], b"\0\xff\xff\xff\xff"):
+        assert Unframer(None, 4).whole(piece) == []
+    assert Unframer(None, 3).whole(wire) == [], "the long way says what is wrong"
+
+
 def test_every_cut_of_two_messages() -> None:
     wire = frame(b"one") + frame(b"two")
     for cut in range(len(wire) + 1):

@@ -60,6 +60,62 @@ async def test_messages_go_both_ways_until_the_client_ends(nursery: trio.Nursery
     assert (counters.received_bytes, counters.sent_bytes) == (8, 8)
 
 
+async def test_what_can_be_answered_at_once_wakes_no_task(nursery: trio.Nursery) -> None:
+    received: list[bytes] = []
+    offered: list[list[bytes]] = []
+
+    async def handler(stream: ServerStream) -> None:
+        def answer(messages: list[bytes]) -> int:
+            offered.append(messages)
+            count = [*messages, b"no"].index(b"no")
+            if count:
+                stream.send_frames(b"".join(map(frame, messages[:count])), count)
+            return count
+
+        stream.answer_at_once(answer)
+        while (message := await stream.receive()) is not None:
+            received.append(message)
+            stream.send_now(message)
+
+    link = FakeLink(nursery)
+    route = route_of(handler)
+    sink = present(route.serve(link, 1, grpc_head(PATH), b""))
+    await settle()
+    sink.on_data(frame(b"one") + frame(b""), 20)
+    assert link.answer().messages == [b"one", b""]
+    assert link.acknowledged_bytes == 20
+    sink.on_data(frame(b"two") + frame(b"no") + frame(b"three"), 30)
+    sink.on_data(frame(b"four"), 10)  # behind those that the task has not taken
+    sink.on_end(())
+    await settle()
+    assert link.answer().messages == [b"one", b"", b"two", b"no", b"three", b"four"]
+    assert received == [b"no", b"three", b"four"]
+    assert offered == [[b"one", b""], [b"two", b"no", b"three"]]
+    assert link.acknowledged_bytes == 60
+    counters = route.entry.counters
+    assert (counters.messages_received, counters.messages_sent, counters.received_bytes) == (6, 6, 17)
+
+
+@pytest.mark.parametrize("cut", range(1, 16))
+async def test_what_comes_in_pieces_is_received_in_order(nursery: trio.Nursery, cut: int) -> None:
+    """Nothing is offered while a message is incomplete, and nothing overtakes it."""
+
+    async def handler(stream: ServerStream) -> None:
+        stream.answer_at_once(lambda messages: (stream.send_now(b"at once"), len(messages))[1])
+        await echo(stream)
+
+    link = FakeLink(nursery)
+    sink = present(route_of(handler).serve(link, 1, grpc_head(PATH), b""))
+    await settle()
+    wire = frame(b"one") + frame(b"two")
+    for part in (wire[:cut], wire[cut:]):
+        sink.on_data(part, len(part))
+        await settle()
+    sink.on_data(frame(b"last"), 9)
+    assert link.answer().messages == ([b"at once"] * 3 if cut == 8 else [b"one", b"two", b"at once"])
+    assert link.acknowledged_bytes == len(wire) + 9
+
+
 async def test_a_stream_without_answers_ends_in_one_block(nursery: trio.Nursery) -> None:
     link = FakeLink(nursery)
     sink = present(route_of(echo).serve(link, 1, grpc_head(PATH), b""))

@@ -129,13 +129,23 @@ class ServerConnection(Connection):
                 return
             if flow_bytes:
                 stream.unacknowledged += flow_bytes
-                self._events.append(DataReceived(stream.stream_id, payload, flow_bytes))
+                self._add_data(stream.stream_id, payload, flow_bytes)
         else:
             self._incoming.consumed += flow_bytes
         if end_stream:
             self._peer_half_ended(stream, _NO_FIELDS)
         elif body_limit >= DROPPED and body_limit != STREAMED:
             self._credit_stream(stream)
+
+    def _add_data(self, stream_id: int, payload: bytes, flow_bytes: int) -> None:
+        """Small frames of one stream that come behind each other (messages sent one by one) are one event. Bounded,
+        since each is copied again with the next."""
+        events = self._events
+        last = events[-1] if events else None
+        if type(last) is DataReceived and last.stream_id == stream_id and len(last.data) <= limits.JOINED_DATA_BYTES:
+            events[-1] = DataReceived(stream_id, last.data + payload, last.flow_bytes + flow_bytes)
+        else:
+            events.append(DataReceived(stream_id, payload, flow_bytes))
 
     def _gather(self, stream: Stream, payload: bytes) -> None:
         """Adds to a body that comes in several frames. A growing buffer, not a list: a body cut into single bytes must

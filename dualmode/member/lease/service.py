@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import trio
+from google.protobuf.message import DecodeError
 
-from dualmode import errors
+from dualmode import errors, limits
 from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests
@@ -18,9 +20,14 @@ from dualmode.member.lease.lessor import Lease, Lessor
 from dualmode.member.lease.waiting import Answer, Outcome
 from dualmode.rpc.calls import Kind, Method, ServerStream, UnaryCall
 from dualmode.rpc.decode import decode
+from dualmode.rpc.framing import frame
 from dualmode.storage.varints import varint
 
 _SERVICE = "etcdserverpb.Lease"
+
+#: What a request to keep a lease alive asks for: the lease, the answer behind its header, and the TTL in there.
+_Asked = tuple[int, bytes, int]
+_NOTHING: _Asked = (0, b"", 0)
 
 
 class AttachedKeys(Protocol):
@@ -61,6 +68,8 @@ class LeaseService:
         self._request_timeout_seconds = request_timeout_seconds
         self._now = now
         self._guard = guard or NoGuard()
+        #: By the requests of keep-alive streams.
+        self._asked_for: dict[bytes, _Asked] = {}
 
     def methods(self) -> list[Method]:
         """What the method table takes."""
@@ -94,29 +103,63 @@ class LeaseService:
 
     async def keep_alive(self, stream: ServerStream) -> None:
         """One answer for each request, with TTL 0 for a lease that does not exist (any more)."""
-        request_class = etcdserverpb.LeaseKeepAliveRequest
+        stream.answer_at_once(partial(self._answer_at_once, stream))
         with self._leader_streams.holding(stream):
             while (message := await stream.receive()) is not None:
-                lease_id = decode(request_class, message).ID
+                if self._answer_at_once(stream, [message]):
+                    continue
+                lease_id = decode(etcdserverpb.LeaseKeepAliveRequest, message).ID
                 self._guard.check_renewal(stream, lease_id)
                 # etcd fills the header in before it renews: it must not tell a revision the lease did not live to see.
                 header_field = self._header_field()
-                ttl = self._renew_at_once(lease_id)
-                if ttl is None:
-                    ttl = await self._renew(lease_id)
+                ttl = await self._renew(lease_id)
                 await stream.send(header_field + _id_field(lease_id) + _ttl_field(ttl))
 
-    def _renew_at_once(self, lease_id: int) -> int | None:
-        """The usual case, which waits for nothing: this member surely leads and the lease is alive."""
-        lessor = self._lessor
-        if not (lessor.is_primary and self._leader.is_confirmed):
-            return None
-        lease = lessor.get(lease_id)
-        if lease is None:
+    def _answer_at_once(self, stream: ServerStream, messages: list[bytes]) -> int:
+        """The usual case, which waits for nothing: this member surely leads, the leases are alive, and the client
+        reads. Returns how many requests were answered; the task looks at the next one."""
+        lessor, asked_for = self._lessor, self._asked_for
+        if not (lessor.is_primary and self._leader.is_confirmed) or stream.unsent_bytes > limits.STREAM_UNSENT_BYTES:
             return 0
-        if lease.remaining_seconds:
-            return None
-        return lessor.renew(lease_id, self._now()) or None
+        header_field, now = self._header_field(), self._now()
+        frames: list[bytes] = []
+        for message in messages:
+            lease_id, answer, answer_ttl = asked_for.get(message) or self._read(message)
+            if not self._may_renew(stream, lease_id):
+                break
+            ttl = lessor.renew_at_once(lease_id, now)
+            if not ttl:
+                break
+            if ttl != answer_ttl:
+                answer = b"\x10%b\x18%b" % (message[1:], varint(ttl))
+                self._remember(message, lease_id, answer, ttl)
+            frames.append(frame(header_field + answer))
+        if frames:
+            stream.send_frames(b"".join(frames), len(frames))
+        return len(frames)
+
+    def _may_renew(self, stream: ServerStream, lease_id: int) -> bool:
+        """The task says why not."""
+        try:
+            self._guard.check_renewal(stream, lease_id)
+        except RpcError as error:
+            error.forget_raising()
+            return False
+        return True
+
+    def _read(self, message: bytes) -> _Asked:
+        """A request that is nothing but the id of a lease. Anything else is taken for lease 0, which does not exist."""
+        try:
+            lease_id = int(etcdserverpb.LeaseKeepAliveRequest.FromString(message).ID)
+        except DecodeError:
+            return _NOTHING
+        return (lease_id, b"", 0) if message == b"\x08" + varint(lease_id) else _NOTHING
+
+    def _remember(self, message: bytes, lease_id: int, answer: bytes, ttl: int) -> None:
+        """Clients ask the same, byte for byte, for as long as they hold a lease."""
+        if len(self._asked_for) >= limits.REMEMBERED_KEEP_ALIVES:
+            self._asked_for.clear()
+        self._asked_for[message] = lease_id, answer, ttl
 
     async def _renew(self, lease_id: int) -> int:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,6 +62,9 @@ class FakeCall:
 class FakeStream:
     """A keep-alive stream whose client has sent these messages and then half-closes."""
 
+    #: Whether the handler is offered what it can answer at once.
+    offers = True
+
     def __init__(self, *lease_ids: int) -> None:
         self.metadata: Any = SimpleNamespace(has_leader=False)
         self.peer: Any = None
@@ -69,10 +73,17 @@ class FakeStream:
         self.unsent_bytes = 0
         self.is_open = True
         self.ended_with: RpcError | None = None
+        self._at_once: Callable[[list[bytes]], int] = lambda messages: 0
 
     async def receive(self) -> bytes | None:
         await trio.lowlevel.checkpoint()
+        if self.offers and self.requests:
+            for _ in range(self._at_once(list(self.requests))):
+                self.requests.popleft()
         return self.requests.popleft() if self.requests else None
+
+    def answer_at_once(self, answer: Callable[[list[bytes]], int]) -> None:
+        self._at_once = answer
 
     def send_frames(self, data: bytes, count: int) -> None:
         messages = list(unframed(data))

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from dualmode import errors
+from dualmode import errors, limits
 from dualmode.api import etcdserverpb as pb
 from dualmode.errors import Code, RpcError
 from tests.member.lease.fakes import FakeCall, FakeStream, Scene
@@ -32,6 +32,12 @@ async def keep_alive(scene: Scene, *lease_ids: int) -> list[tuple[int, int]]:
     await scene.service.keep_alive(stream)
     assert all(answer.header.revision == 5 for answer in stream.answers)
     return [(answer.ID, answer.TTL) for answer in stream.answers]
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["offered", "received"])
+def offers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep-alives come to the same whether they are answered at once or by the task."""
+    monkeypatch.setattr(FakeStream, "offers", request.param)
 
 
 async def test_grant(autojump_clock: Any) -> None:
@@ -73,6 +79,49 @@ async def test_keep_alive_on_the_leader(autojump_clock: Any) -> None:
     assert await keep_alive(scene, 9, 10, 0, 9) == [(9, 60), (10, 0), (0, 0), (9, 60)]
     await trio.sleep(59)
     assert time_to_live(scene, 9).TTL == 1
+
+
+async def test_keep_alive_of_a_lease_that_was_granted_anew(autojump_clock: Any) -> None:
+    """What is remembered of a request is not believed beyond the lease."""
+    scene = Scene()
+    grant(scene, 9, 60)
+    assert await keep_alive(scene, 9, 9) == [(9, 60), (9, 60)]
+    revoke(scene, 9)
+    assert await keep_alive(scene, 9) == [(9, 0)]
+    grant(scene, 9, 70)
+    assert await keep_alive(scene, 9, 9) == [(9, 70), (9, 70)]
+
+
+async def test_keep_alives_beyond_what_is_remembered(autojump_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REMEMBERED_KEEP_ALIVES", 2)
+    scene = Scene()
+    for lease_id in (9, 300, 2**62):
+        grant(scene, lease_id, 60)
+    asked = (9, 300, 2**62, 300, 9)
+    assert await keep_alive(scene, *asked) == [(lease_id, 60) for lease_id in asked]
+
+
+@pytest.mark.parametrize("message", [b"\x08\x89\x00", b"\x08\x09\x10\x01", b"\x08\x07\x08\x09"])
+async def test_a_keep_alive_that_is_written_oddly(autojump_clock: Any, message: bytes) -> None:
+    scene = Scene()
+    grant(scene, 9, 60)
+    stream = FakeStream()
+    stream.requests.append(message)
+    await scene.service.keep_alive(stream)
+    assert [(answer.ID, answer.TTL) for answer in stream.answers] == [(9, 60)]
+
+
+async def test_keep_alives_of_a_client_that_does_not_read_wait(autojump_clock: Any) -> None:
+    """They are left to the task, which waits to send."""
+    scene = Scene()
+    grant(scene, 9, 60)
+    stream = FakeStream(9)
+    stream.unsent_bytes = limits.STREAM_UNSENT_BYTES + 1
+    frames: list[bytes] = []
+    stream.send_frames = lambda data, count: frames.append(data)  # type: ignore[method-assign]
+    await scene.service.keep_alive(stream)
+    assert [(answer.ID, answer.TTL) for answer in stream.answers] == [(9, 60)]
+    assert frames == []
 
 
 async def test_keep_alive_of_an_expired_lease_waits_for_its_end(autojump_clock: Any) -> None:
