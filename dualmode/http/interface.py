@@ -176,9 +176,10 @@ class ResponseReceived:
         self.trailers: Pairs | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DataReceived:
-    """Body bytes of a streamed request or a response. `flow_bytes` (padding included) is what `acknowledge` takes."""
+    """Body bytes of a streamed request or a response. `flow_bytes` (padding included) is what `acknowledge` takes. Not
+    frozen: one is made for every message of a stream, and it may grow before anybody sees it."""
 
     stream_id: int
     data: bytes

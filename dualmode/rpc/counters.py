@@ -41,6 +41,11 @@ class MethodCounters:
         self._received += 1
         self.received_bytes += size_bytes
 
+    def received_many(self, count: int, size_bytes: int) -> None:
+        """Several of them."""
+        self._received += count
+        self.received_bytes += size_bytes
+
     def sent_one(self, size_bytes: int) -> None:
         """A response message of a stream."""
         self._sent += 1

@@ -111,12 +111,11 @@ class StreamBase:
 
     def answer_at_once(self, answer: Callable[[list[bytes]], int]) -> None:
         """See calls.ServerStream."""
-        received = self.entry.counters.received_one
+        received = self.entry.counters.received_many
 
         def offered(messages: list[bytes]) -> int:
             answered = answer(messages)
-            for message in messages[:answered]:
-                received(len(message))
+            received(answered, sum(map(len, messages[:answered])))
             return answered
 
         self.inbox.at_once = offered

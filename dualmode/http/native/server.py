@@ -143,7 +143,8 @@ class ServerConnection(Connection):
         events = self._events
         last = events[-1] if events else None
         if type(last) is DataReceived and last.stream_id == stream_id and len(last.data) <= limits.JOINED_DATA_BYTES:
-            events[-1] = DataReceived(stream_id, last.data + payload, last.flow_bytes + flow_bytes)
+            last.data += payload
+            last.flow_bytes += flow_bytes
         else:
             events.append(DataReceived(stream_id, payload, flow_bytes))
 
