@@ -118,34 +118,27 @@ class LeaseService:
     def _answer_at_once(self, stream: ServerStream, messages: list[bytes]) -> int:
         """The usual case, which waits for nothing: this member surely leads, the leases are alive, and the client
         reads. Returns how many requests were answered; the task looks at the next one."""
-        lessor, asked_for = self._lessor, self._asked_for
+        lessor, asked_for, check_renewal = self._lessor, self._asked_for, self._guard.check_renewal
         if not (lessor.is_primary and self._leader.is_confirmed) or stream.unsent_bytes > limits.STREAM_UNSENT_BYTES:
             return 0
         header_field, now = self._header_field(), self._now()
         frames: list[bytes] = []
-        for message in messages:
-            lease_id, answer, answer_ttl = asked_for.get(message) or self._read(message)
-            if not self._may_renew(stream, lease_id):
-                break
-            ttl = lessor.renew_at_once(lease_id, now)
-            if not ttl:
-                break
-            if ttl != answer_ttl:
-                answer = b"\x10%b\x18%b" % (message[1:], varint(ttl))
-                self._remember(message, lease_id, answer, ttl)
-            frames.append(frame(header_field + answer))
+        try:
+            for message in messages:
+                lease_id, answer, answer_ttl = asked_for.get(message) or self._read(message)
+                check_renewal(stream, lease_id)
+                ttl = lessor.renew_at_once(lease_id, now)
+                if not ttl:
+                    break
+                if ttl != answer_ttl:
+                    answer = b"\x10%b\x18%b" % (message[1:], varint(ttl))
+                    self._remember(message, lease_id, answer, ttl)
+                frames.append(frame(header_field + answer))
+        except RpcError as error:
+            error.forget_raising()  # the task is told the same
         if frames:
             stream.send_frames(b"".join(frames), len(frames))
         return len(frames)
-
-    def _may_renew(self, stream: ServerStream, lease_id: int) -> bool:
-        """The task says why not."""
-        try:
-            self._guard.check_renewal(stream, lease_id)
-        except RpcError as error:
-            error.forget_raising()
-            return False
-        return True
 
     def _read(self, message: bytes) -> _Asked:
         """A request that is nothing but the id of a lease. Anything else is taken for lease 0, which does not exist."""
