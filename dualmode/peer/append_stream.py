@@ -18,7 +18,7 @@ from dualmode import limits
 from dualmode.errors import PeerError
 from dualmode.peer.codec import decode_entry, decode_message, encode_message
 from dualmode.raft import Entry, EntryType, Message, MessageType
-from dualmode.storage.raft_entries import encode_entries
+from dualmode.storage.raft_entries import encode_entries, forget_encoded
 from dualmode.storage.varints import LOW_BITS, SMALL, varint
 
 _BEAT: Final = 0
@@ -45,6 +45,8 @@ class EntryBlocks:
         # Entries are never changed, and a log that ends in the same one is the same log: the ends are enough.
         if len(entries) == len(last) and (not entries or (entries[0] is last[0] and entries[-1] is last[-1])):
             return self._block
+        if last and last[-1].encoded:
+            forget_encoded(last)  # they were in the log before: a peer has caught up with them
         parts = [len(entries).to_bytes(_NUMBER, "big")]
         for encoded in encode_entries(entries):
             parts += (len(encoded).to_bytes(_NUMBER, "big"), encoded)

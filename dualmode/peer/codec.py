@@ -65,7 +65,7 @@ def encode_message(message: Message) -> bytes:
             varint(message.index),
         )
     ]
-    parts += [b"\x3a%b%b" % (varint(len(encoded)), encoded) for encoded in encode_entries(message.entries)]
+    parts += [b"\x3a%b%b" % (varint(len(encoded)), encoded) for encoded in encode_entries(message.entries, keeps=False)]
     parts.append(b"\x40" + varint(message.commit))
     if message.snapshot is None:
         parts.append(_NO_SNAPSHOT)

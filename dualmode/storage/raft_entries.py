@@ -38,9 +38,9 @@ def encode_entry(entry: EntryLike) -> bytes:
     return b'%b"%b%b' % (head, varint(len(data)), data) if data else head
 
 
-def encode_entries(entries: Sequence[EntryLike]) -> list[bytes]:
-    """The bytes of each, which it then has with it. Hot: entries of one batch have their type and term in common, and
-    the high bits of their index."""
+def encode_entries(entries: Sequence[EntryLike], keeps: bool = True) -> list[bytes]:
+    """The bytes of each, which it then has with it if it `keeps` them. Hot: entries of one batch have their type and
+    term in common, and the high bits of their index."""
     term_of = high_of = -1
     head = high = b""
     found: list[bytes] = []
@@ -59,7 +59,8 @@ def encode_entries(entries: Sequence[EntryLike]) -> list[bytes]:
                     high = varint(high_of)
                 low = LOW_BITS[index & 0x3FFF] + high if high_of else varint(index)
                 encoded = b'%b%b"%b%b' % (head, low, varint(len(data)), data)
-            entry.encoded = encoded
+            if keeps:
+                entry.encoded = encoded
         found.append(encoded)
     return found
 

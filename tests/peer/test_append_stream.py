@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dualmode import limits
 from dualmode.errors import PeerError
-from dualmode.peer.append_stream import AppendDecoder, AppendEncoder
+from dualmode.peer.append_stream import AppendDecoder, AppendEncoder, EntryBlocks
 from dualmode.peer.codec import decode_entry, encode_message
 from dualmode.peer.message_stream import HEARTBEAT
 from dualmode.raft import Entry, EntryType, Message, MessageType
@@ -86,6 +86,16 @@ def a_leaders_turns() -> list[Message]:
         append(4, 4, 12, [7], 17),
         append(4, 4, 13, [7], 17),
     ]
+
+
+def test_entries_that_a_peer_caught_up_with_do_not_keep_their_bytes() -> None:
+    """A log of thousands of entries would be held twice."""
+    blocks = EntryBlocks()
+    old, new = append(2, 2, 5, [9, 9], 5).entries, append(2, 2, 7, [9], 5).entries
+    blocks.block(old)
+    blocks.block(new)
+    assert [entry.encoded for entry in old] == [b"", b""]
+    assert new[0].encoded == encode_entry(new[0])
 
 
 def test_only_what_is_new_is_said() -> None:
