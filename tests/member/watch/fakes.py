@@ -44,6 +44,9 @@ class FakeStream:
     async def send(self, message: bytes) -> None:
         self.send_now(message)
 
+    def answer_at_once(self, answer: Callable[[list[bytes]], int]) -> None:
+        """Nothing is offered: all is received."""
+
     async def receive(self) -> bytes | None:
         raise NotImplementedError
 
