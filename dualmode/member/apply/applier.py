@@ -15,6 +15,7 @@ from dualmode.api import etcdserverpb
 from dualmode.errors import RpcError
 from dualmode.member.apply import requests, txn, writes
 from dualmode.member.apply.alarms import Alarms
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.member.auth.gate import Gate
 from dualmode.member.auth.management import Management
@@ -102,21 +103,21 @@ class Applier:
         self.counts.deletes += 1
         return writes.delete_range(self.store, request, self._header_field)
 
-    def _txn(self, request: Any) -> bytes:
-        path = txn.evaluate(self.store, request)
-        txn.check(self.store, self.lessor, request, path, self.store.compacted)
-        self.store.begin_transaction()
-        # The header tells the state after the transaction, so the answer's first part is made last.
-        body = txn.execute(self.store, request, iter(path), lambda: b"")
-        self.store.commit_transaction()
+    def _txn(self, transaction: Transaction) -> bytes:
+        store = self.store
+        path = txn.evaluate(store, transaction)
+        txn.check(store, self.lessor, transaction, path, store.compacted)
+        store.begin_transaction()
+        body = txn.execute(store, transaction, path)
+        store.commit_transaction()
         self.counts.txns += 1
-        return self._header_field() + body
+        return self.headers.field(store.revision) + body
 
-    def read_only_txn(self, request: Any) -> bytes:
+    def read_only_txn(self, transaction: Transaction) -> bytes:
         """A Txn that writes nothing, answered without the log."""
-        path = txn.evaluate(self.store, request)
-        txn.check(self.store, self.lessor, request, path, self.store.compacted)
-        return txn.execute(self.store, request, iter(path), self._header_field)
+        path = txn.evaluate(self.store, transaction)
+        txn.check(self.store, self.lessor, transaction, path, self.store.compacted)
+        return self._header_field() + txn.execute(self.store, transaction, path)
 
     def _compaction(self, request: Any) -> bytes:
         self.store.compact(request.revision)

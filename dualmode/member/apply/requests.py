@@ -13,6 +13,7 @@ from typing import Any, Final
 from dualmode.api import etcdserverpb, membershippb
 from dualmode.errors import StorageError
 from dualmode.member.apply import legacy_requests
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.storage.varints import read_varint, varint
 
@@ -106,8 +107,8 @@ def encode(kind: int, message: bytes, request_id: int, caller: Caller = NOBODY) 
 
 @dataclass(slots=True)
 class Decoded:
-    """A request read from the log. `kind` 0 is an entry this version has no effect for. Plain: a follower makes one
-    for every entry."""
+    """A request read from the log. `kind` 0 is an entry this version has no effect for; `request` is a message of it, a
+    `Transaction` for TXN. Plain: a follower makes one for every entry."""
 
     kind: int
     request: Any
@@ -132,7 +133,8 @@ def decode(data: bytes) -> Decoded:
     caller = Caller(header.username, header.auth_revision) if header.username or header.auth_revision else NOBODY
     for descriptor, value in message.ListFields():
         if descriptor.number in _TAGS:
-            return Decoded(descriptor.number, value, request_id, caller)
+            request = Transaction(value) if descriptor.number == TXN else value
+            return Decoded(descriptor.number, request, request_id, caller)
     return Decoded(0, None, request_id, caller)
 
 

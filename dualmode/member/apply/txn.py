@@ -12,89 +12,105 @@ Answers are put together as bytes: an operation's answer is field 1 to 4 of a Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from dualmode import errors
 from dualmode.member.apply import writes
+from dualmode.member.apply.transaction import DELETE_RANGE, PUT, RANGE, TXN, Compare, Operation, Transaction
 from dualmode.member.kv import ranges
 from dualmode.storage.mvcc import keyvalue
 from dualmode.storage.varints import varint
 
-_EQUAL, _GREATER, _LESS, _NOT_EQUAL = 0, 1, 2, 3
-_RESULTS: Final[dict[int, Callable[[Any, Any], bool]]] = {
-    _EQUAL: lambda have, want: have == want,
-    _GREATER: lambda have, want: have > want,
-    _LESS: lambda have, want: have < want,
-    _NOT_EQUAL: lambda have, want: have != want,
-}
-#: Target -> (position in keyvalue.fields, field of Compare that holds the wanted value).
-_TARGETS: Final = {
-    0: (3, "version"),
-    1: (1, "create_revision"),
-    2: (2, "mod_revision"),
-    3: (4, "value"),
-    4: (5, "lease"),
-}
+_EQUAL: Final = 0
+_GREATER: Final = 1
+_LESS: Final = 2
+_NOT_EQUAL: Final = 3
+#: By target: the tag of what is compared, in a record.
+_TAGS: Final = (
+    keyvalue.VERSION_TAG,
+    keyvalue.CREATE_REVISION_TAG,
+    keyvalue.MOD_REVISION_TAG,
+    keyvalue.VALUE_TAG,
+    keyvalue.LEASE_TAG,
+)
 _VALUE: Final = 3
-_MISSING: Final = (b"", 0, 0, 0, b"", 0)
 
 #: One boolean per transaction of the tree, parents before children, in the order they are met on the taken path.
 Path = list[bool]
 
 
-def evaluate(view: ranges.ReadView, request: Any) -> Path:
+def evaluate(view: ranges.ReadView, transaction: Transaction) -> Path:
     """Pass 1: the branch each transaction on the taken path takes."""
-    taken = all(_holds(view, compare) for compare in request.compare)
+    taken = True
+    for compare in transaction.compares:
+        if not _holds(view, compare):
+            taken = False
+            break
     path = [taken]
-    for operation in request.success if taken else request.failure:
-        if operation.WhichOneof("request") == "request_txn":
-            path += evaluate(view, operation.request_txn)
+    for operation in transaction.success if taken else transaction.failure:
+        if operation.kind == TXN:
+            path += evaluate(view, operation.request)
     return path
 
 
-def _holds(view: ranges.ReadView, compare: Any) -> bool:
+def _holds(view: ranges.ReadView, compare: Compare) -> bool:
     if compare.range_end:
         found = view.select(compare.key, compare.range_end, 0, 0)
+        if found:
+            return all(_record_holds(kv, compare) for kv in found)
     else:
         kv = view.get(compare.key)
-        found = [] if kv is None else [kv]
-    if not found:
-        # A key that is not there compares as all zero, but has no value that could compare to anything.
-        return compare.target != _VALUE and _compares(_MISSING, compare)
-    return all(_compares(keyvalue.fields(kv), compare) for kv in found)
+        if kv is not None:
+            return _record_holds(kv, compare)
+    # A key that is not there compares as all zero, but has no value that could compare to anything.
+    return compare.target != _VALUE and _compares(0, compare)
 
 
-def _compares(have: tuple[Any, ...], compare: Any) -> bool:
-    result = _RESULTS.get(compare.result)
-    if result is None:
-        return True
-    target = _TARGETS.get(compare.target)
-    if target is None:
-        return result(0, 0)
-    position, name = target
-    return result(have[position], getattr(compare, name))
+def _record_holds(kv: bytes, compare: Compare) -> bool:
+    target = compare.target
+    if target == _VALUE:
+        return _compares(keyvalue.value_of(kv), compare)
+    return _compares(keyvalue.number_of(kv, _TAGS[target]) if 0 <= target < len(_TAGS) else 0, compare)
 
 
-def check(store: writes.WriteView, leases: writes.Leases, request: Any, path: Path, compacted: int) -> None:
+def _compares(have: Any, compare: Compare) -> bool:
+    """Whether `have`, a number or a value, is to the wanted one as the condition says. A result that this version does
+    not know holds always, as in etcd."""
+    result, wanted = compare.result, compare.wanted
+    if result == _EQUAL:
+        return bool(have == wanted)
+    if result == _GREATER:
+        return bool(have > wanted)
+    if result == _LESS:
+        return bool(have < wanted)
+    return result != _NOT_EQUAL or bool(have != wanted)
+
+
+def check(store: writes.WriteView, leases: writes.Leases, transaction: Transaction, path: Path, compacted: int) -> None:
     """Pass 2; raises what etcd raises, having changed nothing: what is wrong with a put comes before what is wrong
     with a range, wherever they stand."""
-    operations = list(_taken_operations(request, iter(path)))
+    operations = transaction.success if path[0] else transaction.failure
+    if len(path) > 1:
+        operations = []
+        _take_operations(transaction, path, 0, operations)
     for operation in operations:
-        if operation.WhichOneof("request") == "request_put":
-            writes.check_put(store, leases, operation.request_put)
+        if operation.kind == PUT:
+            writes.check_put(store, leases, operation.request)
     for operation in operations:
-        if operation.WhichOneof("request") == "request_range":
-            _check_revision(store, operation.request_range.revision, compacted)
+        if operation.kind == RANGE:
+            _check_revision(store, operation.request.revision, compacted)
 
 
-def _taken_operations(request: Any, path: Iterator[bool]) -> Iterator[Any]:
-    """The operations on the taken path, nested ones in their place."""
-    for operation in request.success if next(path) else request.failure:
-        if operation.WhichOneof("request") == "request_txn":
-            yield from _taken_operations(operation.request_txn, path)
+def _take_operations(transaction: Transaction, path: Path, position: int, taken: list[Operation]) -> int:
+    """Adds the operations on the taken path, nested ones in their place; gives the position in the path behind it."""
+    branch = transaction.success if path[position] else transaction.failure
+    position += 1
+    for operation in branch:
+        if operation.kind == TXN:
+            position = _take_operations(operation.request, path, position, taken)
         else:
-            yield operation
+            taken.append(operation)
+    return position
 
 
 def _check_revision(store: writes.WriteView, revision: int, compacted: int) -> None:
@@ -104,32 +120,42 @@ def _check_revision(store: writes.WriteView, revision: int, compacted: int) -> N
         raise errors.COMPACTED
 
 
-def execute(store: writes.WriteView, request: Any, path: Iterator[bool], header_field: Callable[[], bytes]) -> bytes:
-    """Pass 3: the serialised TxnResponse. `header_field` is asked after the last operation, since the header tells
-    the revision then."""
-    succeeded = next(path)
-    parts = [
-        _execute_operation(store, operation, path) for operation in (request.success if succeeded else request.failure)
-    ]
-    return b"".join((header_field(), b"\x10\x01" if succeeded else b"", *parts))
+def execute(store: writes.WriteView, transaction: Transaction, path: Path) -> bytes:
+    """Pass 3: the serialised TxnResponse without its header, which tells the revision afterwards: whoever has it puts
+    it in front."""
+    parts: list[bytes] = []
+    _execute(store, transaction, path, 0, parts)
+    return b"".join(parts)
 
 
-def _execute_operation(store: writes.WriteView, operation: Any, path: Iterator[bool]) -> bytes:
-    kind = operation.WhichOneof("request")
-    if kind == "request_put":
-        previous = writes.put(store, operation.request_put)
-        answer, tag = _inner_header(store) + (ranges.field(previous) if previous is not None else b""), b"\x12"
-    elif kind == "request_range":
-        answer, tag = ranges.execute(store, operation.request_range, _inner_header(store)), b"\x0a"
-    elif kind == "request_delete_range":
-        answer, tag = writes.delete_range(store, operation.request_delete_range, lambda: _inner_header(store)), b"\x1a"
+def _execute(store: writes.WriteView, transaction: Transaction, path: Path, position: int, parts: list[bytes]) -> int:
+    """Adds the fields of the answer behind its header; gives the position in the path behind this transaction."""
+    if path[position]:
+        parts.append(b"\x10\x01")
+        branch = transaction.success
     else:
-        answer, tag = execute(store, operation.request_txn, path, lambda: b"\x0a\x00"), b"\x22"
-    response_op = tag + varint(len(answer)) + answer
-    return b"\x1a" + varint(len(response_op)) + response_op
+        branch = transaction.failure
+    position += 1
+    for operation in branch:
+        kind = operation.kind
+        if kind == PUT:
+            previous = writes.put(store, operation.request)
+            answer = _inner_header(store) if previous is None else _inner_header(store) + ranges.field(previous)
+            tag = b"\x12"
+        elif kind == RANGE:
+            answer, tag = ranges.execute(store, operation.request, _inner_header(store)), b"\x0a"
+        elif kind == DELETE_RANGE:
+            answer, tag = writes.delete_range(store, operation.request, lambda: _inner_header(store)), b"\x1a"
+        else:
+            inner = [b"\x0a\x00"]
+            position = _execute(store, operation.request, path, position, inner)
+            answer, tag = b"".join(inner), b"\x22"
+        size = varint(len(answer))
+        parts += (b"\x1a", varint(1 + len(size) + len(answer)), tag, size, answer)
+    return position
 
 
 def _inner_header(store: writes.WriteView) -> bytes:
     """Inside a transaction a header carries the revision and nothing else: the one being written, once it has begun."""
     header = b"\x18" + varint(store.current_revision)
-    return b"\x0a" + bytes((len(header),)) + header
+    return b"\x0a" + varint(len(header)) + header

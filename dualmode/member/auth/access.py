@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from dualmode import errors
 from dualmode.errors import RpcError
 from dualmode.http.routing import PeerIdentity
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.accounts import Accounts
 from dualmode.member.auth.caller import NOBODY, ROOT, Caller
 from dualmode.member.auth.gate import AttachedKeys, Gate
@@ -104,11 +105,11 @@ class Access:
             self._permissions.check_read(caller, key, range_end)
             self._permissions.check_unchanged(caller)
 
-    def check_txn(self, call: Call, request: Any) -> None:
+    def check_txn(self, call: Call, transaction: Transaction) -> None:
         """The same for a transaction that only reads."""
         if self._accounts.is_enabled:
             caller = self.named_caller_of(call)
-            self._gate.check_txn(request, caller)
+            self._gate.check_txn(transaction, caller)
             self._permissions.check_unchanged(caller)
 
     # --- lease.access.Guard ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import DELETE_RANGE, PUT, RANGE, TXN, Operation, Transaction
 from dualmode.member.auth.accounts import Accounts
 from dualmode.member.auth.caller import Caller
 from dualmode.member.auth.permissions import Permissions
@@ -79,24 +80,24 @@ class Gate:
         if request.prev_kv:
             self._permissions.check_read(caller, request.key, request.range_end)
 
-    def check_txn(self, request: Any, caller: Caller) -> None:
-        """A TxnRequest: all compares and both branches, whichever will be taken, and all of what is nested in them."""
-        for compare in request.compare:
+    def check_txn(self, transaction: Transaction, caller: Caller) -> None:
+        """All compares and both branches, whichever will be taken, and all of what is nested in them."""
+        for compare in transaction.compares:
             self._permissions.check_read(caller, compare.key, compare.range_end)
-        for branch in (request.success, request.failure):
+        for branch in (transaction.success, transaction.failure):
             for operation in branch:
                 self._check_operation(operation, caller)
 
-    def _check_operation(self, operation: Any, caller: Caller) -> None:
-        kind = operation.WhichOneof("request")
-        if kind == "request_range":
-            self.check_range(operation.request_range, caller)
-        elif kind == "request_put":
-            self.check_put(operation.request_put, caller)
-        elif kind == "request_delete_range":
-            self.check_delete_range(operation.request_delete_range, caller)
-        elif kind == "request_txn":
-            self.check_txn(operation.request_txn, caller)
+    def _check_operation(self, operation: Operation, caller: Caller) -> None:
+        kind = operation.kind
+        if kind == RANGE:
+            self.check_range(operation.request, caller)
+        elif kind == PUT:
+            self.check_put(operation.request, caller)
+        elif kind == DELETE_RANGE:
+            self.check_delete_range(operation.request, caller)
+        elif kind == TXN:
+            self.check_txn(operation.request, caller)
 
     def _check_lease_revoke(self, request: Any, caller: Caller) -> None:
         self.check_lease(request.ID, caller)

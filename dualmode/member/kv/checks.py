@@ -1,6 +1,6 @@
 """Decides: whether a KV request is well formed, before anything is proposed (etcd `v3rpc/key.go`).
 
-Each check returns None or raises one of etcd's canonical errors. Messages are protobuf objects.
+Each check returns None or raises one of etcd's canonical errors. Messages are protobuf objects, but for a transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from dualmode import errors
+from dualmode.member.apply.transaction import DELETE_RANGE, PUT, RANGE, TXN, Operation, Transaction
 
 _SORT_ORDERS: Final = frozenset((0, 1, 2))
 _SORT_TARGETS: Final = frozenset((0, 1, 2, 3, 4))
@@ -41,65 +42,62 @@ def check_delete_range(request: Any) -> None:
         raise errors.EMPTY_KEY
 
 
-def check_txn(request: Any, max_operations: int) -> None:
+def check_txn(transaction: Transaction) -> None:
     """A TxnRequest: sizes, each operation by itself, then that no branch writes a key twice."""
-    _check_operations(request, max_operations)
-    for branch in (request.success, request.failure):
+    _check_operations(transaction)
+    for branch in (transaction.success, transaction.failure):
         # One operation cannot write a key twice, unless it is a transaction itself: the usual compare-and-put.
-        if len(branch) > 1 or (branch and branch[0].WhichOneof("request") == "request_txn"):
+        if len(branch) > 1 or (branch and branch[0].kind == TXN):
             _written_by(branch)
 
 
-def _check_operations(request: Any, max_operations: int) -> None:
-    # A nested transaction gets what the longest list of its parent leaves, so nesting cannot multiply the work.
-    longest = max(len(request.compare), len(request.success), len(request.failure))
-    if longest > max_operations:
+def _check_operations(transaction: Transaction) -> None:
+    if transaction.is_too_long:
         raise errors.TOO_MANY_OPERATIONS
-    for compare in request.compare:
+    for compare in transaction.compares:
         if not compare.key:
             raise errors.EMPTY_KEY
-    for branch in (request.success, request.failure):
-        for operation in branch:
-            _check_operation(operation, max_operations - longest)
+    for operation in transaction.success:
+        _check_operation(operation)
+    for operation in transaction.failure:
+        _check_operation(operation)
 
 
-def _check_operation(operation: Any, max_operations: int) -> None:
-    kind = operation.WhichOneof("request")
-    if kind == "request_put":
-        check_put(operation.request_put)
-    elif kind == "request_range":
-        check_range(operation.request_range)
-    elif kind == "request_delete_range":
-        check_delete_range(operation.request_delete_range)
-    elif kind == "request_txn":
-        _check_operations(operation.request_txn, max_operations)
+def _check_operation(operation: Operation) -> None:
+    kind = operation.kind
+    if kind == PUT:
+        check_put(operation.request)
+    elif kind == RANGE:
+        check_range(operation.request)
+    elif kind == DELETE_RANGE:
+        check_delete_range(operation.request)
+    elif kind == TXN:
+        _check_operations(operation.request)
     else:
         raise errors.KEY_NOT_FOUND
 
 
-def _written_by(branch: Iterable[Any]) -> tuple[set[bytes], Intervals]:
+def _written_by(branch: list[Operation]) -> tuple[set[bytes], Intervals]:
     """The keys a branch puts and the intervals it deletes; raises DUPLICATE_KEY where a key is written twice.
 
     The order is etcd's and shows: deletes of this level are known to everything, those of a nested transaction only to
     what comes after it. `then` and `else` of one nested transaction exclude each other, so both may put a key.
     """
     deletes: Intervals = [
-        _literal_interval(operation.request_delete_range)
-        for operation in branch
-        if operation.WhichOneof("request") == "request_delete_range"
+        _literal_interval(operation.request) for operation in branch if operation.kind == DELETE_RANGE
     ]
     puts: set[bytes] = set()
     for operation in branch:
-        if operation.WhichOneof("request") == "request_txn":
-            then_puts, then_deletes = _written_by(operation.request_txn.success)
-            else_puts, else_deletes = _written_by(operation.request_txn.failure)
+        if operation.kind == TXN:
+            then_puts, then_deletes = _written_by(operation.request.success)
+            else_puts, else_deletes = _written_by(operation.request.failure)
             _refuse_overlap(then_puts, puts, deletes)
             _refuse_overlap(else_puts, puts, deletes)
             puts |= then_puts | else_puts
             deletes += then_deletes + else_deletes
     for operation in branch:
-        if operation.WhichOneof("request") == "request_put":
-            key = operation.request_put.key
+        if operation.kind == PUT:
+            key = operation.request.key
             _refuse_overlap((key,), puts, deletes)
             puts.add(key)
     return puts, deletes
@@ -116,20 +114,23 @@ def _refuse_overlap(keys: Iterable[bytes], puts: set[bytes], deletes: Intervals)
             raise errors.DUPLICATE_KEY
 
 
-def is_read_only(request: Any) -> bool:
-    """Whether a TxnRequest writes in neither branch: then it is not proposed, but read locally."""
-    return all(_reads_only(operation) for branch in (request.success, request.failure) for operation in branch)
+def is_read_only(transaction: Transaction) -> bool:
+    """Whether a transaction writes in neither branch: then it is not proposed, but read locally."""
+    return _reads_only(transaction.success) and _reads_only(transaction.failure)
 
 
-def _reads_only(operation: Any) -> bool:
-    kind = operation.WhichOneof("request")
-    return kind == "request_range" or (kind == "request_txn" and is_read_only(operation.request_txn))
+def _reads_only(branch: list[Operation]) -> bool:
+    for operation in branch:
+        kind = operation.kind
+        if kind != RANGE and (kind != TXN or not is_read_only(operation.request)):
+            return False
+    return True
 
 
-def is_serializable(request: Any) -> bool:
-    """Whether a read-only TxnRequest may be answered without asking the leader: all its reads are serializable."""
-    return all(
-        operation.WhichOneof("request") == "request_range" and operation.request_range.serializable
-        for branch in (request.success, request.failure)
-        for operation in branch
-    )
+def is_serializable(transaction: Transaction) -> bool:
+    """Whether a read-only transaction may be answered without asking the leader: all its reads are serializable."""
+    for branch in (transaction.success, transaction.failure):
+        for operation in branch:
+            if operation.kind != RANGE or not operation.request.serializable:
+                return False
+    return True

@@ -11,6 +11,7 @@ from typing import Any, Final
 from dualmode import errors
 from dualmode.api import etcdserverpb
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.access import Access
 from dualmode.member.auth.caller import NOBODY
 from dualmode.member.kv import checks, ranges
@@ -133,23 +134,24 @@ class KvService:
     def txn(self, call: UnaryCall, message: bytes) -> None:
         """Through the log if it may write; else read like a Range."""
         request = decode(etcdserverpb.TxnRequest, message)
-        checks.check_txn(request, self._max_txn_operations)
-        if not checks.is_read_only(request):
-            self._propose(requests.TXN, message, request, call)
-        elif checks.is_serializable(request):
-            self._answer_txn(call, request)
+        transaction = Transaction(request, self._max_txn_operations)
+        checks.check_txn(transaction)
+        if not checks.is_read_only(transaction):
+            self._propose(requests.TXN, message, transaction, call)
+        elif checks.is_serializable(transaction):
+            self._answer_txn(call, request, transaction)
         else:
-            self._replica.intake.when_readable(lambda: self._answer_txn(call, request), call)
+            self._replica.intake.when_readable(lambda: self._answer_txn(call, request, transaction), call)
 
     def _propose(self, kind: int, message: bytes, request: Any, call: UnaryCall) -> None:
         caller = self._access.named_caller_of(call) if self._accounts.is_enabled else NOBODY
         self._replica.intake.propose(kind, message, request, call, caller)
 
-    def _answer_txn(self, call: UnaryCall, request: Any) -> None:
+    def _answer_txn(self, call: UnaryCall, request: Any, transaction: Transaction) -> None:
         if self._accounts.is_enabled:
-            self._access.check_txn(call, request)
+            self._access.check_txn(call, transaction)
         began = time.perf_counter()
-        answer = self._replica.applier.read_only_txn(request)
+        answer = self._replica.applier.read_only_txn(transaction)
         self._slow_reads.after_txn(began, request, answer)
         call.reply(answer)
 

@@ -8,11 +8,11 @@ until an operator has made room and taken it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from dualmode import limits
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import PUT, TXN, Operation, Transaction
 
 #: etcd's estimates of what a record takes beside key and value, and of a lease.
 _PUT_OVERHEAD_BYTES: Final = 256
@@ -30,19 +30,18 @@ def cost_bytes(kind: int, request: Any) -> int:
     return _LEASE_BYTES if kind == requests.LEASE_GRANT else 0
 
 
-def _txn_cost(request: Any) -> int:
+def _txn_cost(transaction: Transaction) -> int:
     """Of the dearer branch; transactions inside count as what they are (etcd 3.5.33, 3.6.14, 3.7.1)."""
-    return max(_branch_cost(request.success), _branch_cost(request.failure))
+    return max(_branch_cost(transaction.success), _branch_cost(transaction.failure))
 
 
-def _branch_cost(branch: Iterable[Any]) -> int:
+def _branch_cost(branch: list[Operation]) -> int:
     cost = 0
     for operation in branch:
-        kind = operation.WhichOneof("request")
-        if kind == "request_put":
-            cost += cost_bytes(requests.PUT, operation.request_put)
-        elif kind == "request_txn":
-            cost += _txn_cost(operation.request_txn)
+        if operation.kind == PUT:
+            cost += cost_bytes(requests.PUT, operation.request)
+        elif operation.kind == TXN:
+            cost += _txn_cost(operation.request)
     return cost
 
 

@@ -138,8 +138,37 @@ def without_value(kv: bytes) -> bytes:
     return kv[:position] + kv[start + length :]
 
 
+def number_of(kv: bytes, wanted_tag: int) -> int:
+    """One of the numbers of a KeyValue that the store wrote, by its tag; 0 when it is left out, as protobuf has it."""
+    if not kv:
+        return 0
+    length, position = read_varint(kv, 1)
+    position += length
+    size = len(kv)
+    while position < size:
+        tag = kv[position]
+        if tag > wanted_tag:
+            return 0
+        number, position = read_varint(kv, position + 1)
+        if tag == wanted_tag:
+            return number - (1 << 64) if number >> 63 else number
+        if tag == VALUE_TAG:
+            position += number
+    return 0
+
+
 def lease_of(kv: bytes) -> int:
     """The lease of a KeyValue that the store wrote, 0 when it has none."""
+    return number_of(kv, LEASE_TAG)
+
+
+def mod_revision_of(kv: bytes) -> int:
+    """The revision that wrote this KeyValue (0 in a stored tombstone)."""
+    return number_of(kv, MOD_REVISION_TAG)
+
+
+def value_of(kv: bytes) -> bytes:
+    """The value of a KeyValue that the store wrote."""
     length, position = read_varint(kv, 1)
     position += length
     size = len(kv)
@@ -147,25 +176,10 @@ def lease_of(kv: bytes) -> int:
         tag = kv[position]
         number, position = read_varint(kv, position + 1)
         if tag == VALUE_TAG:
-            position += number
-        elif tag == LEASE_TAG:
-            return number - (1 << 64) if number >> 63 else number
-    return 0
-
-
-def mod_revision_of(kv: bytes) -> int:
-    """The revision that wrote this KeyValue (0 in a stored tombstone)."""
-    length, position = read_varint(kv, 1)
-    position += length
-    size = len(kv)
-    while position < size:
-        tag = kv[position]
-        number, position = read_varint(kv, position + 1)
-        if tag == MOD_REVISION_TAG:
-            return number
-        if tag > MOD_REVISION_TAG:
+            return kv[position : position + number]
+        if tag > VALUE_TAG:
             break
-    return 0
+    return b""
 
 
 def fields(kv: bytes) -> Fields:

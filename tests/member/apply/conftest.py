@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from dualmode.errors import RpcError
+from dualmode.member.apply import requests
 from dualmode.member.apply.alarms import Alarms
 from dualmode.member.apply.applier import Applier
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.assembly import AuthOptions, make_management
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.member.cluster.membership import Membership
@@ -39,7 +41,8 @@ class Bench:
         """The decoded answer, or the RpcError; each call is a pass of its own."""
         self.index += 1
         self.store.begin_pass()
-        outcome = self.applier.apply(kind, request, caller, self.index)
+        taken = Transaction(request) if kind == requests.TXN else request
+        outcome = self.applier.apply(kind, taken, caller, self.index)
         self.store.end_pass(self.index, 1)
         return outcome if isinstance(outcome, RpcError) else response.FromString(outcome)
 

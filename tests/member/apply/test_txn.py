@@ -7,6 +7,7 @@ import pytest
 from dualmode import errors
 from dualmode.api import etcdserverpb as pb
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import Transaction
 from tests.member.apply.conftest import Bench
 
 EQUAL, GREATER, LESS, NOT_EQUAL = range(4)
@@ -131,7 +132,9 @@ def test_a_kept_value_that_the_transaction_deleted_is_empty(filled: Bench) -> No
 
 
 def test_a_read_only_transaction_answers_without_the_log(filled: Bench) -> None:
-    answer = pb.TxnResponse.FromString(filled.applier.read_only_txn(pb.TxnRequest(success=[get(b"a"), get(b"x")])))
+    answer = pb.TxnResponse.FromString(
+        filled.applier.read_only_txn(Transaction(pb.TxnRequest(success=[get(b"a"), get(b"x")])))
+    )
     assert [one.response_range.count for one in answer.responses] == [1, 0]
     assert answer.header.revision == 4
 
@@ -140,7 +143,7 @@ def test_watchers_hear_of_the_record_before_the_transaction(filled: Bench) -> No
     """etcd looks it up at the revision before; what a transaction overwrites of its own nobody ever saw."""
     filled.store.begin_pass()
     request = pb.TxnRequest(success=[put(b"a", b"2"), delete(b"\0", range_end=b"\0"), put(b"b", b"3")])
-    filled.applier.apply(requests.TXN, request)
+    filled.applier.apply(requests.TXN, Transaction(request))
     [commit] = filled.store.end_pass(99, 1)
     told = [(change.key, change.is_delete, change.previous and change.previous[-1:]) for change in commit.changes]
     assert told == [(b"a", False, b"1"), (b"a", True, b"1"), (b"b", True, b"2"), (b"b", False, None)]
@@ -149,7 +152,7 @@ def test_watchers_hear_of_the_record_before_the_transaction(filled: Bench) -> No
 def test_what_is_read_back_from_history_tells_the_same(filled: Bench) -> None:
     filled.store.begin_pass()
     request = pb.TxnRequest(success=[put(b"a", b"2"), delete(b"\0", range_end=b"\0"), put(b"b", b"3")])
-    filled.applier.apply(requests.TXN, request)
+    filled.applier.apply(requests.TXN, Transaction(request))
     [told] = filled.store.end_pass(99, 1)
     [read] = filled.store.changes(told.revision, told.revision, b"\0", b"\0", with_previous=True)
     assert [(one.key, one.kv, one.is_delete, one.previous) for one in read.changes] == [

@@ -11,6 +11,7 @@ from dualmode.api import etcdserverpb as pb
 from dualmode.errors import RpcError
 from dualmode.http.routing import PeerIdentity
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.auth.access import Access
 from dualmode.member.auth.caller import NOBODY, Caller
 from dualmode.rpc.local import LocalCall
@@ -97,7 +98,7 @@ def test_nobody_is_asked_while_it_is_off(town: Town) -> None:
         (off.check_user,),
         (off.check_root,),
         (off.check_read, b"x", b"\0"),
-        (off.check_txn, pb.TxnRequest()),
+        (off.check_txn, Transaction(pb.TxnRequest())),
         (off.check_readable, [b"x"]),
         (off.check_renewal, 5),
         (off.check_user_get, "x"),
@@ -144,19 +145,19 @@ def test_a_token_of_another_revision(town: Town, token: str, expected: Any) -> N
     on = Access(town.accounts, claims, town.bench.store.leases, trusts_certificates=False)
     expected = errors.AUTH_OLD_REVISION if expected is True else expected
     assert error_of(on.check_read, call(token=token), b"r", b"") == expected
-    reading = pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"r"))])
+    reading = Transaction(pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"r"))]))
     assert error_of(on.check_txn, call(token=token), reading) == expected
 
 
 def test_transactions_that_read(town: Town) -> None:
     def reading(key: bytes) -> Any:
         inner = pb.TxnRequest(failure=[pb.RequestOp(request_range=pb.RangeRequest(key=key))])
-        return pb.TxnRequest(success=[pb.RequestOp(request_txn=inner)])
+        return Transaction(pb.TxnRequest(success=[pb.RequestOp(request_txn=inner)]))
 
     on = access(town)
     assert error_of(on.check_txn, call("alice"), reading(b"r")) is None
     assert error_of(on.check_txn, call("alice"), reading(b"w")) == DENIED
-    assert error_of(on.check_txn, call(), pb.TxnRequest()) == errors.USER_EMPTY
+    assert error_of(on.check_txn, call(), Transaction(pb.TxnRequest())) == errors.USER_EMPTY
 
 
 def test_leases(town: Town) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from dualmode import errors
 from dualmode.api import etcdserverpb as pb
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.kv import checks
 
 
@@ -83,7 +84,7 @@ BAD_BRANCHES = [
 def test_bad_transactions(branch: str, operations: list[Any], error: errors.RpcError) -> None:
     limit = 2 if error == errors.TOO_MANY_OPERATIONS else 128
     with pytest.raises(errors.RpcError) as caught:
-        checks.check_txn(pb.TxnRequest(**{branch: operations}), limit)
+        checks.check_txn(Transaction(pb.TxnRequest(**{branch: operations}), limit))
     assert caught.value == error
 
 
@@ -101,12 +102,12 @@ def test_bad_transactions(branch: str, operations: list[Any], error: errors.RpcE
     ],
 )
 def test_good_transactions(operations: list[Any]) -> None:
-    checks.check_txn(pb.TxnRequest(success=operations), 3)
+    checks.check_txn(Transaction(pb.TxnRequest(success=operations), 3))
 
 
 def test_a_compare_needs_a_key() -> None:
     with pytest.raises(errors.RpcError) as caught:
-        checks.check_txn(pb.TxnRequest(compare=[pb.Compare()]), 128)
+        checks.check_txn(Transaction(pb.TxnRequest(compare=[pb.Compare()]), 128))
     assert caught.value == errors.EMPTY_KEY
 
 
@@ -123,6 +124,6 @@ def test_a_compare_needs_a_key() -> None:
     ],
 )
 def test_what_a_transaction_needs(operations: list[Any], read_only: bool, serializable: bool) -> None:
-    request = pb.TxnRequest(failure=operations)
-    assert checks.is_read_only(request) is read_only
-    assert checks.is_serializable(request) is serializable
+    transaction = Transaction(pb.TxnRequest(failure=operations))
+    assert checks.is_read_only(transaction) is read_only
+    assert checks.is_serializable(transaction) is serializable

@@ -6,6 +6,7 @@ import pytest
 
 from dualmode.api import etcdserverpb as pb
 from dualmode.member.apply import requests
+from dualmode.member.apply.transaction import Transaction
 from dualmode.member.maintenance.quota import UNLIMITED, Quota, cost_bytes
 
 PUT = pb.PutRequest(key=b"k" * 10, value=b"v" * 100)
@@ -37,7 +38,7 @@ COSTS = [
 
 @pytest.mark.parametrize(("kind", "request_", "cost"), COSTS)
 def test_costs(kind: int, request_: Any, cost: int) -> None:
-    assert cost_bytes(kind, request_) == cost
+    assert cost_bytes(kind, Transaction(request_) if kind == requests.TXN else request_) == cost
 
 
 @pytest.mark.parametrize(
