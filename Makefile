@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
+COMPILED := build/.ready-compiled
 # One more than there are cores: a third of the suite waits for elections, leases and processes that start.
 JOBS ?= $(shell expr $$($(PYTHON) -c 'import os; print(os.cpu_count())') + 1)
 SEEDS ?= 100
 FIRST ?= 0
 
-.PHONY: member proxy test lint guard sim bench bench-proxies bench-large bench-all protos clean help
+.PHONY: member proxy wheel test test-compiled lint guard sim bench bench-proxies bench-large bench-all protos clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +36,22 @@ proxy: $(READY) ## run a proxy in front of 127.0.0.1:2379
 
 test: $(READY_DEV) ## unit and interop tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+# The wheel is built from a copy: the compiler leaves what it makes beside the modules, and there it would be imported.
+$(COMPILED): $(READY_DEV) pyproject.toml $(shell find dualmode -name '*.py')
+	rm -rf build && mkdir -p build/source
+	cp -r dualmode pyproject.toml README.md LICENSE build/source
+	cd build/source && HATCH_BUILD_HOOKS_ENABLE=1 ../../$(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --wheel-dir ../wheel .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/compiled build/wheel/*.whl
+	touch $@
+
+wheel: $(COMPILED) ## a wheel whose hot path is compiled (needs a C compiler and minutes), in build/wheel
+	@ls build/wheel
+
+test-compiled: $(COMPILED) ## the tests, against the compiled modules
+	rm -rf build/compiled/tests && cp -r tests docs conf certs README.md Makefile pyproject.toml build/compiled
+	cd build/compiled && PYTHONPATH=$$PWD ../../$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(READY_DEV) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

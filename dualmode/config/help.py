@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import textwrap
+from importlib.util import find_spec
 from typing import Final
 
 from dualmode import ETCD_VERSION, __version__
@@ -89,8 +90,15 @@ def version_text() -> str:
         f"etcd Version: {ETCD_VERSION}\n"
         f"dualmode Version: {__version__}\n"
         f"Python Version: {platform.python_version()}\n"
+        f"Hot path: {_hot_path()}\n"
         f"OS/Arch: {platform.system().lower()}/{platform.machine()}"
     )
+
+
+def _hot_path() -> str:
+    """Whether this is a wheel with compiled modules: what to know before speeds are compared."""
+    spec = find_spec("dualmode.http.native.server")
+    return "plain Python" if spec is None or str(spec.origin).endswith(".py") else "compiled"
 
 
 def _option(option: Option, command: str) -> str:

@@ -33,7 +33,7 @@ def handle_timeout_now(core: Core, message: Message) -> None:
     )
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[MessageType, Callable[[Core, Message], None]]] = {
     MessageType.PROPOSAL: handle_proposal,
     MessageType.VOTE_RESPONSE: elections.handle_vote_response,
     MessageType.PRE_VOTE_RESPONSE: elections.handle_vote_response,

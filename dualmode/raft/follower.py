@@ -136,7 +136,7 @@ FROM_LEADER: Final = {
     MessageType.SNAPSHOT: restoring.handle_snapshot,
 }
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[MessageType, Callable[[Core, Message], None]]] = {
     MessageType.PROPOSAL: handle_proposal,
     MessageType.TRANSFER_LEADER: handle_transfer_leader,
     MessageType.FORGET_LEADER: handle_forget_leader,

@@ -179,7 +179,7 @@ def _may_transfer(core: Core, to: int, progress: Progress) -> bool:
     return True
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[MessageType, Callable[[Core, Message], None]]] = {
     MessageType.PROPOSAL: handle_proposal,
     MessageType.READ_INDEX: reading.handle_read_index,
     MessageType.APPEND_RESPONSE: step_peer(handle_append_response),

@@ -30,7 +30,8 @@ def _restore(core: Core, snapshot: Snapshot) -> bool:
         core.become_follower(core.term + 1, NONE)
         return False
     state = snapshot.metadata.conf_state
-    if core.id not in (*state.voters, *state.learners, *state.voters_outgoing):
+    members = (*state.voters, *state.learners, *state.voters_outgoing)
+    if core.id not in members:
         core.logger.warning(
             f"{core.id:x} attempted to restore snapshot but it is not in the ConfState "
             f"{printing.conf_state(state)}; should never happen"

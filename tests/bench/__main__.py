@@ -14,7 +14,7 @@ from tests.bench import charts, h2load, report
 from tests.bench.cases import Case, plan
 from tests.bench.measure import Bench
 from tests.bench.results import ETCD, OURS, Results, markdown, replace_measured
-from tests.bench.targets import open_certificates, started
+from tests.bench.targets import COMPILED, open_certificates, started
 from tests.bench.workloads import TOPOLOGIES, Topology
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -27,7 +27,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 @click.option("--only", default="", help='Workloads whose name contains this, such as "put", "range of" or "watch".')
 @click.option("--shape", "shape_name", default="", help='Only this shape, such as "10x10".')
 @click.option("--loader", type=click.Choice(["h2load", "native"]), help="h2load where it is installed.")
-@click.option("--ours", type=click.Choice(["dualmode", "etcd"]), default="dualmode", help="etcd: against itself.")
+@click.option(
+    "--ours",
+    type=click.Choice(["dualmode", "compiled", "etcd"]),
+    default="dualmode",
+    help="compiled: what `make wheel` has built. etcd: against itself.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where data directories are made.")
 @click.option("--save", is_flag=True, help="Write the table into docs/benchmarks.md.")
 @click.option("--plot", is_flag=True, help="Draw charts into docs/charts; with --save, show them on the page too.")
@@ -48,11 +53,15 @@ def main(
     if quick:
         repetitions, seconds = 1, 0.4
     chosen = possible(plan(only, shape_name))
+    if ours == "compiled" and not COMPILED.exists():
+        raise click.UsageError("there are no compiled modules yet: run `make wheel` first")
+    if save and ours == "etcd":
+        raise click.UsageError("what etcd does against itself has no place on the page")
     if not chosen:
         raise click.UsageError(f"nothing to measure with {only!r} in its name, shape {shape_name or 'any'}")
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=data)))
-        results = Results(report.machine(loader, repetitions, seconds))
+        results = Results(report.machine(loader, repetitions, seconds, ours))
         for topology in TOPOLOGIES:
             cases = [case for case in chosen if case.topology is topology]
             if cases:
@@ -62,7 +71,7 @@ def main(
     drawn = charts.draw(results) if plot else []
     if save:
         measured = "\n\n".join(filter(None, (markdown(results), charts.links(drawn))))
-        PAGE.write_text(replace_measured(PAGE.read_text(), measured))
+        PAGE.write_text(replace_measured(PAGE.read_text(), measured, ours))
         print(f"written into {PAGE.name}")
 
 

@@ -21,7 +21,7 @@ from tests.interop.servers import ETCD as ETCD_PROGRAM
 FOLDER: Final = Path("bench-results")
 
 
-def machine(loader: str, repetitions: int, seconds: float) -> dict[str, str]:
+def machine(loader: str, repetitions: int, seconds: float, ours: str) -> dict[str, str]:
     """Versions and the machine, without which figures say nothing."""
 
     def output(*command: str) -> str:
@@ -36,6 +36,7 @@ def machine(loader: str, repetitions: int, seconds: float) -> dict[str, str]:
         "taken": time.strftime("%Y-%m-%d"),
         "dualmode": output("git", "rev-parse", "--short", "HEAD") + dirty,
         "etcd": output(str(ETCD_PROGRAM), "--version").splitlines()[0].removeprefix("etcd Version: "),
+        "hot path": {"dualmode": "plain Python", "compiled": "compiled (`make wheel`)"}.get(ours, "none of ours"),
         "Python": platform.python_version(),
         "machine": f"{cores} cores, {cpu.split(': ')[1]}, Linux {platform.release()}",
         "load average before": f"{os.getloadavg()[0]:.1f}",  # far above 0: others used the machine too

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 ETCD: Final = "etcd"
 OURS: Final = "dualmode"
-MARK_BEGIN: Final = "<!-- measured: begin -->"
-MARK_END: Final = "<!-- measured: end -->"
+#: Where a table stands on the page, by what was measured.
+MARKS: Final = {
+    "dualmode": ("<!-- measured: begin -->", "<!-- measured: end -->"),
+    "compiled": ("<!-- measured compiled: begin -->", "<!-- measured compiled: end -->"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +162,11 @@ def markdown(results: Results) -> str:
     )
 
 
-def replace_measured(page: str, measured: str) -> str:
+def replace_measured(page: str, measured: str, ours: str = "dualmode") -> str:
     """The page with what stands between the marks replaced. Raises ValueError when it has no marks."""
-    before, begin, rest = page.partition(MARK_BEGIN)
-    _, end, after = rest.partition(MARK_END)
+    mark_begin, mark_end = MARKS[ours]
+    before, begin, rest = page.partition(mark_begin)
+    _, end, after = rest.partition(mark_end)
     if not begin or not end:
-        raise ValueError(f"the page needs the lines {MARK_BEGIN} and {MARK_END}")
-    return f"{before}{MARK_BEGIN}\n\n{measured}\n\n{MARK_END}{after}"
+        raise ValueError(f"the page needs the lines {mark_begin} and {mark_end}")
+    return f"{before}{mark_begin}\n\n{measured}\n\n{mark_end}{after}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +20,14 @@ from tests.interop.grpc_client import Client, connect
 from tests.interop.processes import ServerFailedError, ServerProcess, answers_http, free_port
 from tests.interop.servers import DUALMODE, ETCD, START_ATTEMPTS, Certificates, Server, make_certificates, start_member
 
-PROGRAMS: dict[str, tuple[str, ...]] = {"etcd": (str(ETCD),), "dualmode": (*DUALMODE, "member")}
+#: `make wheel` puts the compiled modules there.
+COMPILED = Path(__file__).parents[2] / "build" / "compiled"
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "etcd": (str(ETCD),),
+    "dualmode": (*DUALMODE, "member"),
+    # -P: what is in the current folder, the plain modules, is not looked at.
+    "compiled": ("env", f"PYTHONPATH={COMPILED}", sys.executable, "-P", "-m", "dualmode", "member"),
+}
 #: The same for both. fsync stays on, the data directories lie beside each other.
 FLAGS = ("--snapshot-count=100000", "--quota-backend-bytes=4294967296")
 #: Three members and a loader on a few cores: a leader must not lose its office because it waited for a core.

@@ -102,7 +102,7 @@ class ConnectionBase:
     def unsent_bytes(self, stream_id: int) -> int:
         """Bytes that wait for windows on a stream."""
         stream = self._streams.get(stream_id)
-        return 0 if stream is None or stream.queue is None else stream.queue.size_bytes
+        return 0 if stream is None else stream.queued_bytes
 
     def send_data(self, stream_id: int, data: bytes, end: bool = False) -> None:
         """Body bytes, sent or queued."""
@@ -151,9 +151,9 @@ class ConnectionBase:
         """A window has opened for a stream: sends what waits, and tells the driver when little is left."""
         if stream.queue is None:
             return
-        before = stream.queue.size_bytes
-        has_ended = self._outgoing.pump(stream, frames)
-        after = 0 if stream.queue is None else stream.queue.size_bytes
+        before = stream.queued_bytes
+        has_ended = self._outgoing.pump(stream, frames)  # which takes the queue away when it is empty
+        after = stream.queued_bytes
         if has_ended or after < before:
             self._note_useful_output()
         if has_ended:

@@ -73,3 +73,8 @@ class Stream:
         self.is_head_method = False
         #: Client role: the final response head has come.
         self.response_head = False
+
+    @property
+    def queued_bytes(self) -> int:
+        """Body bytes that wait for windows."""
+        return 0 if self.queue is None else self.queue.size_bytes
