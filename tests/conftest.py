@@ -22,5 +22,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests that do so hold for the plain modules, and are run there."""
     if IS_COMPILED:
         for item in items:
-            if "monkeypatch" in getattr(item, "fixturenames", ()):
+            if "monkeypatch" in getattr(item, "fixturenames", ()) or item.get_closest_marker("plain"):
                 item.add_marker(pytest.mark.skip(reason="patches what is built in where modules are compiled"))

@@ -208,6 +208,7 @@ def test_the_cycle_is_enforced() -> None:
         asynchronous.node.advance(asynchronous.node.ready())
 
 
+@pytest.mark.plain  # compiled, the last one is a TypeError
 @pytest.mark.parametrize(
     "settings",
     [

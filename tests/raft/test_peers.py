@@ -115,6 +115,7 @@ def test_reports_about_snapshots(ok: bool) -> None:
     assert harness.logger.take() == ["DEBUG 1 no progress available for 9"]
 
 
+@pytest.mark.plain
 def test_a_snapshot_in_the_making_is_asked_for_again() -> None:
     harness = _needs_snapshot()
     made = harness.storage.snapshot

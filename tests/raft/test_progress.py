@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -131,6 +132,7 @@ def test_a_failed_snapshot_is_not_counted_on() -> None:
     assert (progress.next, progress.sent_commit) == (3, 2)
 
 
+@pytest.mark.plain
 def test_a_clone_is_a_progress_of_its_own() -> None:
     progress = Progress(3, Inflights(9), match=2, learner=True, active=True)
     progress.become_snapshot(10)

@@ -15,6 +15,8 @@ from dualmode.storage.backend import Backend
 from dualmode.storage.mvcc.store import Store
 
 ALL = (b"\0", b"\0")
+#: A class of its own is made of the store.
+pytestmark = pytest.mark.plain
 
 
 class CountingStore(Store):

@@ -85,6 +85,7 @@ def test_filters_drop_events(wants: int, expected: list[int]) -> None:
         assert (found[0].first_revision, found[-1].last_revision) == (expected[0], expected[-1])
 
 
+@pytest.mark.plain
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 40)), max_size=30))
 def test_batches_part_only_between_revisions(revisions: list[tuple[int, int]]) -> None:
     events = [event(number, b"x" * size) for number, (count, size) in enumerate(revisions, 2) for _ in range(count)]
