@@ -41,8 +41,7 @@ test: $(READY_DEV) ## unit and interop tests
 $(COMPILED): $(READY_DEV) pyproject.toml $(shell find dualmode -name '*.py')
 	rm -rf build && mkdir -p build/source
 	cp -r dualmode pyproject.toml README.md LICENSE build/source
-	cd build/source && HATCH_BUILD_HOOKS_ENABLE=1 ../../$(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
-		--no-deps --no-build-isolation --wheel-dir ../wheel .
+	cd build/source && HATCH_BUILD_HOOKS_ENABLE=1 ../../$(BIN)/python -m hatchling build --target wheel --directory ../wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/compiled build/wheel/*.whl
 	touch $@
 
