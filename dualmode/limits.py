@@ -248,10 +248,23 @@ RANGE_STREAM_FIRST_KEYS: Final = 10
 RANGE_STREAM_KEYS: Final = 2000
 #: Records read at a time by a range that wants keys only: their values need not all be in memory at once.
 KEYS_ONLY_PIECE: Final = 512
-#: Rows looked at in one step of a compaction: about 3 ms of the loop.
-COMPACTION_STEP_ROWS: Final = 200
-#: Between two steps; short, since others get the loop anyway, but longer than nothing so that they get most of it.
+#: Rows looked at in one step of a compaction at most; how many they really are goes by the time that steps take.
+COMPACTION_STEP_ROWS: Final = 1000
+#: A step of that long is aimed at: everybody waits while it runs.
+COMPACTION_STEP_SECONDS: Final = 0.001
+#: And bytes of their records, which are read for the key that is in them.
+COMPACTION_STEP_BYTES: Final = MIB
+#: Between two steps at least, and as a multiple of the step before: the rest of the loop's time is everybody else's.
 COMPACTION_PAUSE_SECONDS: Final = 0.002
+COMPACTION_PAUSE_STEPS: Final = 3
+#: After a step that only took so long because others had the core, no longer than this: etcd rests as long.
+COMPACTION_LONGEST_PAUSE_SECONDS: Final = 0.01
+#: What a compaction remembers of the keys it has walked over.
+COMPACTION_MEMORY_BYTES: Final = 8 * MIB
+#: From so many neighbours on a range is deleted, not a row each: it costs a read as much as they cost the writing.
+COMPACTION_RANGE_ROWS: Final = 128
+#: So many ranges make the first read after a new one 0.1 ms slower; then RocksDB's memory is written to a file.
+COMPACTION_RANGES_IN_MEMORY: Final = 1000
 
 # --- Configuration -------------------------------------------------------------------------------------------
 

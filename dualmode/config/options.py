@@ -162,7 +162,7 @@ GROUPS: Final = (
             Option("auto-compaction-mode", choice("periodic", "revision"), "periodic", "By age, or by count."),
             Option("auto-compaction-retention", TEXT, "0",
                    "History kept: 5m or 1 (hours) by age, 1000 (revisions) by count. 0: never compact."),
-            Option("compaction-batch-limit", COUNT, str(limits.COMPACTION_STEP_ROWS), "Revisions deleted in one step.",
+            Option("compaction-batch-limit", COUNT, str(limits.COMPACTION_STEP_ROWS), "Most revisions of one step.",
                    also=("experimental-compaction-batch-limit",)),
             Option("compaction-sleep-interval", DURATION, f"{limits.COMPACTION_PAUSE_SECONDS * 1000:g}ms",
                    "Between two steps (etcd: 10ms).", since="3.5", also=("experimental-compaction-sleep-interval",)),

@@ -21,6 +21,7 @@ from dualmode.member.log_snapshot import LogSnapshot
 from dualmode.member.log_writer import LogWriter
 from dualmode.member.maintenance.auto_compaction import AutoCompactor
 from dualmode.member.maintenance.compaction import Compactor
+from dualmode.member.maintenance.compaction_pace import CompactionPace
 from dualmode.member.maintenance.compaction_plans import make_plan
 from dualmode.member.maintenance.quota import Quota
 from dualmode.member.maintenance.space_guard import SpaceGuard
@@ -64,10 +65,15 @@ class MemberCore:
         self.log_writer = LogWriter(opened.wal, opened.raft_storage, self.disk_door, options.fsync)
         self.replica = self._make_replica()
         self.space_guard = self._guard_space()
-        self.compactor = Compactor(self.store, options.compaction_step_rows, options.compaction_pause_seconds)
+        run_blocking = self.surroundings.run_blocking
+        self.compactor = Compactor(
+            self.store,
+            CompactionPace(options.compaction_step_rows, options.compaction_pause_seconds),
+            run_blocking=run_blocking,
+            store_guard=self.store_guard,
+        )
         self.auto_compactor = self._make_auto_compactor()
         self.log_compactor = self._make_log_compactor()
-        run_blocking = self.surroundings.run_blocking
         self.snapshot_files = SnapshotFiles(self.store, options.data_dir, run_blocking)
         self.snapshot_receiver = SnapshotReceiver(
             self.replica, self.log_writer, options.data_dir / "member", run_blocking, self.store_guard, self._reload

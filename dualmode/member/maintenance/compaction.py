@@ -5,6 +5,8 @@ from __future__ import annotations
 import trio
 
 from dualmode.errors import RpcError
+from dualmode.member.maintenance.compaction_pace import CompactionPace
+from dualmode.member.surroundings import RunBlocking
 from dualmode.rpc.calls import Reply
 from dualmode.storage.mvcc.store import Store
 
@@ -12,10 +14,13 @@ from dualmode.storage.mvcc.store import Store
 class Compactor:
     """Owns the deletion; `run` is its task. A compaction left half-done by a crash goes on at the next start."""
 
-    def __init__(self, store: Store, step_rows: int, pause_seconds: float) -> None:
+    def __init__(
+        self, store: Store, pace: CompactionPace, *, run_blocking: RunBlocking, store_guard: trio.Lock
+    ) -> None:
         self._store = store
-        self._step_rows = step_rows
-        self._pause_seconds = pause_seconds
+        self._pace = pace
+        self._run_blocking = run_blocking
+        self._store_guard = store_guard
         self._wake = trio.Event()
         self._waiting: list[PhysicalReply] = []
 
@@ -46,8 +51,17 @@ class Compactor:
     async def _delete(self) -> None:
         is_done = False
         while not is_done:
-            is_done = self._store.compaction_step(self._step_rows)
-            await trio.sleep(self._pause_seconds)
+            began = trio.current_time()
+            is_done = self._store.compaction_step(self._pace.rows)
+            await trio.sleep(self._pace.pause_seconds(trio.current_time() - began))
+            if self._store.compaction.wants_flush:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        async with self._store_guard:
+            compaction = self._store.compaction
+            await self._run_blocking(self._store.backend.flush)
+            compaction.flushed()
 
 
 class PhysicalReply:

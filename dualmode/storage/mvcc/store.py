@@ -22,7 +22,7 @@ from dualmode.storage.backend import Backend, Batch, new_batch
 from dualmode.storage.leases import Leases
 from dualmode.storage.mvcc import changes, history, keyvalue, rows
 from dualmode.storage.mvcc.changes import Change, Commit
-from dualmode.storage.mvcc.compaction import compaction_step
+from dualmode.storage.mvcc.compaction import Compaction
 from dualmode.storage.mvcc.hashing import HashRun, StoreHash
 from dualmode.storage.mvcc.heads import HeadCache
 from dualmode.storage.mvcc.interval import interval
@@ -54,6 +54,8 @@ class Store:
         self.state = rows.State() if stored is None else rows.State.decode(stored)
         #: Newest revision: what the next write goes above.
         self.revision = self.state.revision
+        #: Drops what is compacted; says when the backend should be flushed.
+        self.compaction = Compaction(backend, self.state)
         self._heads = HeadCache(self._head_cache_bytes)
         self._commits: list[Commit] = []
         self._transaction: list[Change] | None = None
@@ -354,7 +356,7 @@ class Store:
         Between passes; goes on after a restart where it stopped.
         """
         assert self._batch is None, "compaction steps come between passes"
-        return compaction_step(self.backend, self.state, budget_rows)
+        return self.compaction.step(budget_rows)
 
     def start_hash(self, revision: int = 0) -> HashRun:
         """Begins to compute the hash of everything up to `revision` (0: now), of the store as it is now.
