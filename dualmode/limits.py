@@ -251,7 +251,7 @@ KEYS_ONLY_PIECE: Final = 512
 #: Rows looked at in one step of a compaction at most; how many they really are goes by the time that steps take.
 COMPACTION_STEP_ROWS: Final = 1000
 #: A step of that long is aimed at: everybody waits while it runs.
-COMPACTION_STEP_SECONDS: Final = 0.001
+COMPACTION_STEP_SECONDS: Final = 0.002
 #: And bytes of their records, which are read for the key that is in them.
 COMPACTION_STEP_BYTES: Final = MIB
 #: Between two steps at least, and as a multiple of the step before: the rest of the loop's time is everybody else's.
@@ -263,8 +263,9 @@ COMPACTION_LONGEST_PAUSE_SECONDS: Final = 0.01
 COMPACTION_MEMORY_BYTES: Final = 8 * MIB
 #: From so many neighbours on a range is deleted, not a row each: it costs a read as much as they cost the writing.
 COMPACTION_RANGE_ROWS: Final = 128
-#: So many ranges make the first read after a new one 0.1 ms slower; then RocksDB's memory is written to a file.
-COMPACTION_RANGES_IN_MEMORY: Final = 1000
+#: So many ranges make the first read after a new one 25 us slower; then RocksDB's memory goes into a file. Far below
+#: half of STORE_DELETION_WINDOW_ROWS, or each such file would be compacted at once, with all that it deletes from.
+COMPACTION_RANGES_IN_MEMORY: Final = 250
 
 # --- Configuration -------------------------------------------------------------------------------------------
 
