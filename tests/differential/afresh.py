@@ -28,10 +28,12 @@ def ask(client: Client, method: str, token: str = "", /, **fields: Any) -> Any:
 
 def start_afresh(*clients: Client) -> int:
     """Returns the revision at which all stores stand, compacted there."""
-    if not all(has_auth_status(client) for client in clients):
+    newer = [client for client in clients if has_auth_status(client)]
+    for client in newer:
+        turn_auth_off(client)
+    if newer != list(clients):
         return grpc_client.start_afresh(*clients)
     for client in clients:
-        turn_auth_off(client)
         for alarm in ask(client, "Alarm").alarms:
             ask(client, "Alarm", action=2, memberID=alarm.memberID, alarm=alarm.alarm)
         for member in ask(client, "MemberList").members:
@@ -55,7 +57,7 @@ def has_auth_status(client: Client) -> bool:
 
 
 def turn_auth_off(client: Client) -> None:
-    """A run that found a difference may have left it on; root's password is one of a few."""
+    """A run may have left it on; root's password is one of a few."""
     with contextlib.suppress(grpc.RpcError):
         ask(client, "AuthDisable")
         return
