@@ -6,11 +6,15 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from dualmode.member.opening import Bootstrap, open_member
 from dualmode.raft import Entry, HardState
 from tests.sim.disk import SECTOR_BYTES, Disk
+
+#: The simulation puts methods of its own into what the members are made of.
+pytestmark = pytest.mark.plain
 
 BOOTSTRAP = Bootstrap("m0", {"m0": ("http://m0:2380",)}, "token")
 

@@ -19,6 +19,9 @@ from tests.sim.plan import ACCIDENTS, Plan, make_plan
 from tests.sim.run import run_plan, run_seed
 from tests.sim.world import World
 
+#: The simulation puts methods of its own into what the members are made of.
+pytestmark = pytest.mark.plain
+
 
 @pytest.mark.parametrize("seed", range(16))
 def test_a_seed_is_clean(seed: int) -> None:
