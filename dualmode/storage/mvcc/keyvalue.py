@@ -138,23 +138,30 @@ def without_value(kv: bytes) -> bytes:
     return kv[:position] + kv[start + length :]
 
 
-def number_of(kv: bytes, wanted_tag: int) -> int:
-    """One of the numbers of a KeyValue that the store wrote, by its tag; 0 when it is left out, as protobuf has it."""
+def _number_behind(kv: bytes, wanted_tag: int) -> tuple[int, int]:
+    """(the number behind a tag, the position behind that) in a KeyValue that the store wrote; zeros where it is left
+    out. Of the value it is the length."""
     if not kv:
-        return 0
+        return 0, 0
     length, position = read_varint(kv, 1)
     position += length
     size = len(kv)
     while position < size:
         tag = kv[position]
         if tag > wanted_tag:
-            return 0
+            break
         number, position = read_varint(kv, position + 1)
         if tag == wanted_tag:
-            return number - (1 << 64) if number >> 63 else number
+            return number, position
         if tag == VALUE_TAG:
             position += number
-    return 0
+    return 0, 0
+
+
+def number_of(kv: bytes, wanted_tag: int) -> int:
+    """One of the numbers of a KeyValue that the store wrote, by its tag; 0 when it is left out, as protobuf has it."""
+    number, _ = _number_behind(kv, wanted_tag)
+    return number - (1 << 64) if number >> 63 else number
 
 
 def lease_of(kv: bytes) -> int:
@@ -169,17 +176,8 @@ def mod_revision_of(kv: bytes) -> int:
 
 def value_of(kv: bytes) -> bytes:
     """The value of a KeyValue that the store wrote."""
-    length, position = read_varint(kv, 1)
-    position += length
-    size = len(kv)
-    while position < size:
-        tag = kv[position]
-        number, position = read_varint(kv, position + 1)
-        if tag == VALUE_TAG:
-            return kv[position : position + number]
-        if tag > VALUE_TAG:
-            break
-    return b""
+    length, position = _number_behind(kv, VALUE_TAG)
+    return kv[position : position + length]
 
 
 def fields(kv: bytes) -> Fields:

@@ -185,14 +185,9 @@ class Store:
         main = self.revision + 1
         transaction = self._transaction
         sub = len(transaction) if transaction else 0
-        batch_put = batch.put
-        batch_put(rows.revision_row(main, sub), kv)
-        batch_put(rows.history_row(key, main, sub), b"")
-        pending = self._pending
-        if pending.order is None:
-            pending.written[b"K" + key] = kv
-        else:
-            pending.put(b"K" + key, kv)
+        batch.put(rows.revision_row(main, sub), kv)
+        batch.put(rows.history_row(key, main, sub), b"")
+        self._pending.put(b"K" + key, kv)
         state = self.state
         state.record_count += 1
         state.record_bytes += len(kv) + _RECORD_KEY_BYTES
